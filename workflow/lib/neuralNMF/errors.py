@@ -1,0 +1,13 @@
+"""Errors that a user can act on: one sentence that says what is wrong, where, and what to do."""
+
+
+class NeuralNMFError(Exception):
+    """Base of all errors raised on purpose; scripts print its text without a traceback."""
+
+
+class InputError(NeuralNMFError, ValueError):
+    """A file, a matrix or an option is not what the library can work with."""
+
+
+class DeviceError(NeuralNMFError, RuntimeError):
+    """A compute device was asked for that this machine or this torch build does not have."""
