@@ -1,0 +1,76 @@
+# One command each; all of them make the environment (.venv) first, once, and again when
+# pyproject.toml or constraints.txt change. Everything is relative, so a path with spaces works.
+
+PYTHON ?= python3
+CORES ?= all
+# Further arguments: make run ARGS="--configfile configs/pbmc.yaml", make unit ARGS="-k nnls -x"
+ARGS ?=
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SPECS := pyproject.toml constraints.txt
+# More workers than this gain nothing: torch and numba use threads of their own.
+PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
+CODE := workflow tests benchmarks
+SNAKEFILES := Snakefile workflow/rules
+
+.PHONY: help run test env unit workflow format lint docs docs-check bench clean
+.DELETE_ON_ERROR:
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /: /'
+
+run: .venv/.run  ## run the workflow on config.yaml (or ARGS="--configfile yours.yaml")
+	$(PY) -m snakemake --cores $(CORES) $(ARGS)
+
+test: .venv/.test  ## all tests
+	$(PYTEST) $(ARGS)
+
+env: .venv/.test  ## the environment with all that the tests need
+
+unit: .venv/.test  ## tests of the library
+	$(PYTEST) tests/unit $(ARGS)
+
+workflow: .venv/.test  ## tests of the workflow
+	$(PYTEST) tests/workflow $(ARGS)
+
+format: .venv/.test  ## rewrite the code in the project's format
+	$(PY) -m ruff check --fix $(CODE)
+	$(PY) -m ruff format $(CODE)
+	$(PY) -m snakefmt $(SNAKEFILES)
+
+lint: .venv/.test  ## check format and style, change nothing
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m ruff format --check $(CODE)
+	$(PY) -m snakefmt --check $(SNAKEFILES)
+	$(PY) -m snakemake --lint
+
+docs: .venv/.test  ## write docs/config.md from the schema
+	$(PY) -m nmf_workflow.docs
+
+docs-check: .venv/.test  ## fail if docs/config.md is not what the schema says
+	$(PY) -m nmf_workflow.docs --check
+
+bench: .venv/.bench  ## all benchmarks (long); results in benchmarks/out
+	$(PY) -m benchmarks $(ARGS)
+
+clean:  ## remove the environment
+	rm -rf .venv
+
+# Stamps: their time stands for the installation.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: $(SPECS) | .venv/bin/python
+	$(PIP) -e .
+	@touch $@
+
+.venv/.test: $(SPECS) | .venv/bin/python
+	$(PIP) -e '.[test]'
+	@touch $@ .venv/.run
+
+.venv/.bench: $(SPECS) | .venv/bin/python
+	$(PIP) -e '.[test,bench]'
+	@touch $@ .venv/.test .venv/.run
