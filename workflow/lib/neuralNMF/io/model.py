@@ -1,0 +1,183 @@
+"""The model file: an AnnData file that scanpy reads, with the original's places in ``uns``.
+
+Glossary: N cells, M genes, L layers, k_l programs of layer l, k_0 = N.
+"""
+
+import json
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+from anndata.io import read_elem
+
+from neuralNMF.errors import InputError
+from neuralNMF.io.atomic import atomic_path
+
+HISTORY_COLUMNS = {
+    "depth": "int64",
+    "phase": "object",
+    "epoch": "int64",
+    "loss": "float64",
+    "mse": "float64",
+}
+
+
+@dataclass
+class Model:
+    """A fitted factorization X ~ Theta_1 Theta_2 ... Theta_L beta_L in canonical form.
+
+    thetas   Theta_1 (N, k_1): expression of each program in each cell, in the fit's units;
+             Theta_l (k_{l-1}, k_l), l >= 2: how fine programs are made up of coarse ones
+    betas    beta_l (k_l, M): gene programs, each row sums to 1; the row of a dead program is 0
+    dead     (k_l,) bool for each layer: programs that no cell uses; they come last
+    obs      the data set's cells (index: barcodes)
+    var      the data set's genes (index: gene ids)
+    history  one row an epoch: depth (layers in training), phase ("start" or "joint"), epoch,
+             loss, mse (mean squared error per matrix entry)
+    info     plain JSON types: layers, solver, loss, seed, status, versions, options
+    """
+
+    thetas: list[np.ndarray]
+    betas: list[np.ndarray]
+    dead: list[np.ndarray]
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    history: pd.DataFrame = field(default_factory=lambda: _typed_history(pd.DataFrame()))
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> list[int]:
+        """Programs of each layer, [k_1, ..., k_L]."""
+        return [theta.shape[1] for theta in self.thetas]
+
+    @property
+    def usages(self) -> list[np.ndarray]:
+        """U_l = Theta_1 ... Theta_l (N, k_l) for each layer; U_1 is Theta_1 itself."""
+        return list(accumulate(self.thetas, np.matmul))
+
+    def check(self) -> None:
+        """Raise InputError if the parts do not fit together."""
+        depth = len(self.thetas)
+        if depth == 0 or len(self.betas) != depth or len(self.dead) != depth:
+            raise InputError(
+                f"A model needs as many thetas, betas and dead flags as layers, at least one; "
+                f"got {depth}, {len(self.betas)} and {len(self.dead)}."
+            )
+        rows = len(self.obs)
+        for number, (theta, beta, dead) in enumerate(
+            zip(self.thetas, self.betas, self.dead, strict=True), start=1
+        ):
+            rank = theta.shape[-1]
+            expected = {"theta": (rows, rank), "beta": (rank, len(self.var)), "dead": (rank,)}
+            found = {"theta": theta.shape, "beta": beta.shape, "dead": dead.shape}
+            for name, shape in expected.items():
+                if found[name] != shape:
+                    raise InputError(
+                        f"{name}_l{number} has the shape {found[name]}, "
+                        f"but the other parts of the model ask for {shape}."
+                    )
+            rows = rank
+
+
+def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> None:
+    """Write `model` to `path`, whole or not at all; the same model gives the same bytes.
+
+    inpath: the stem beside which `plot_gene_loading` writes its pictures (``uns["inpath"]``);
+    by default the file's name without its ending, so that no path of the machine is stored.
+    Raises InputError if the parts of the model do not fit together.
+    """
+    model.check()
+    path = Path(path)
+    uns: dict[str, Any] = {
+        "neuralNMF": {key: _encode(value) for key, value in sorted(model.info.items())},
+        "history": _typed_history(model.history).set_axis(
+            [str(row) for row in range(len(model.history))], axis=0
+        ),
+        "inpath": path.stem if inpath is None else inpath,
+    }
+    for number, parts in enumerate(
+        zip(model.thetas, model.betas, model.dead, strict=True), start=1
+    ):
+        theta, beta, dead = parts
+        uns[f"theta_l{number}"] = np.ascontiguousarray(theta)
+        uns[f"beta_l{number}"] = np.ascontiguousarray(beta.T)
+        uns[f"dead_l{number}"] = np.asarray(dead, dtype=bool)
+    adata = anndata.AnnData(
+        obs=model.obs,
+        var=model.var,
+        obsm={f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
+        varm={f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)},
+        uns=uns,
+    )
+    with atomic_path(path) as partial:
+        # Strings stay strings: obs and var shall read back as they stand in the data set.
+        adata.write_h5ad(partial, convert_strings_to_categoricals=False)
+
+
+def load_model(path: str | Path) -> Model:
+    """Read a model file; raises InputError if `path` is not one or is damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"The model file {path} does not exist; train the model first.")
+    try:
+        with h5py.File(path, "r") as file:
+            if "uns/neuralNMF" not in file:
+                raise InputError(
+                    f"{path} is not a model of this program: it has no uns/neuralNMF "
+                    "(the results of a training end in .h5nnmf)."
+                )
+            model = _read(file)
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"The model file {path} is damaged or incomplete: {error}") from error
+    try:
+        model.check()
+    except InputError as error:
+        raise InputError(f"The model file {path} is damaged: {error}") from error
+    return model
+
+
+def _read(file: h5py.File) -> Model:
+    uns = file["uns"]
+    depth = sum(1 for name in uns if name.startswith("theta_l"))
+    numbers = range(1, depth + 1)
+    info = read_elem(uns["neuralNMF"])
+    return Model(
+        thetas=[read_elem(uns[f"theta_l{n}"]) for n in numbers],
+        betas=[np.ascontiguousarray(read_elem(uns[f"beta_l{n}"]).T) for n in numbers],
+        dead=[read_elem(uns[f"dead_l{n}"]) for n in numbers],
+        obs=read_elem(file["obs"]),
+        var=read_elem(file["var"]),
+        history=_typed_history(read_elem(uns["history"]).reset_index(drop=True)),
+        info={key: _decode(value) for key, value in info.items()},
+    )
+
+
+def _typed_history(history: pd.DataFrame) -> pd.DataFrame:
+    """The history's columns first, in order and with their types; others follow as they are."""
+    columns = [*HISTORY_COLUMNS, *(c for c in history.columns if c not in HISTORY_COLUMNS)]
+    return history.reindex(columns=columns).astype(HISTORY_COLUMNS)
+
+
+def _encode(value: Any) -> Any:
+    """Scalars and strings as they are, anything nested (or None) as a JSON string."""
+    if isinstance(value, str) and not _is_json(value):
+        return value
+    if isinstance(value, bool | int | float):
+        return value
+    return json.dumps(value, sort_keys=True)
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, str):
+        return json.loads(value) if _is_json(value) else value
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_json(text: str) -> bool:
+    """Whether `_decode` would read `text` as JSON; such plain strings are quoted by `_encode`."""
+    return text.startswith(("{", "[", '"')) or text == "null"
