@@ -1,0 +1,24 @@
+"""Files that are either whole or absent."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to beside ``path``; rename it to ``path`` when the block succeeds.
+
+    A job that is killed, or a disk that fills up, leaves the old file (or none), never half of a
+    new one. The temporary name keeps the suffix, since some writers choose the format by it.
+    Missing parent folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""The data set of a run: raw counts of the selected genes, read by memory map.
+
+See "Dataset" in docs/architecture.md for the layout.
+"""
+
+import mmap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata.io import read_elem
+
+from neuralNMF.errors import InputError
+from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
+
+__all__ = ["Dataset", "DatasetWriter", "open_dataset", "write_dataset"]
+
+
+@dataclass
+class Dataset:
+    """An opened ``dataset.h5ad``. No file stays open, apart from the map once it is asked for.
+
+    ``shape`` is (cells N, genes M); ``indptr`` (N + 1,) int64; ``obs`` (N rows), ``var`` (M rows).
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    nnz: int
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    indptr: np.ndarray
+    indices_offset: int
+    data_offset: int
+    _pages: mmap.mmap | None = field(default=None, repr=False)
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """(indices int32, data float32), both (nnz,), all in memory, one copy."""
+        indices = np.fromfile(self.path, np.int32, self.nnz, offset=self.indices_offset)
+        data = np.fromfile(self.path, np.float32, self.nnz, offset=self.data_offset)
+        return indices, data
+
+    def map(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same two arrays, memory-mapped, read-only."""
+        if self.nnz == 0:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        if self._pages is None:
+            with self.path.open("rb") as file:
+                self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        indices = np.frombuffer(self._pages, np.int32, self.nnz, self.indices_offset)
+        data = np.frombuffer(self._pages, np.float32, self.nnz, self.data_offset)
+        return indices, data
+
+    def release(self) -> None:
+        """Give mapped pages back to the system, where it can; the map stays valid."""
+        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._pages.madvise(mmap.MADV_DONTNEED)
+
+    def rows(self, start: int, stop: int) -> sp.csr_matrix:
+        """Counts of cells ``start`` to ``stop``, (stop - start, M), from the map without a copy."""
+        indices, data = self.map()
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        indptr = self.indptr[start : stop + 1] - first
+        if last - first <= np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)  # the type of the indices, as scipy's kernels want it
+        counts = sp.csr_matrix((stop - start, self.shape[1]), dtype=np.float32)
+        # Set here, not given to the constructor, which copies a slice of a larger array.
+        counts.data, counts.indices, counts.indptr = data[first:last], indices[first:last], indptr
+        counts.has_sorted_indices = True
+        counts.has_canonical_format = True
+        return counts
+
+
+def open_dataset(path: str | Path) -> Dataset:
+    """Open a data set that `build_dataset` or `write_dataset` wrote.
+
+    Raises InputError where the file is missing or was not laid out by this library.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no data set '{path}': create it with create_dataset.")
+    try:
+        with h5py.File(path, "r") as file:
+            return _open(path, file)
+    except (OSError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{path}' is not a whole data set file ({error}): make it again with create_dataset."
+        ) from error
+
+
+def _open(path: Path, file: h5py.File) -> Dataset:
+    group = file["X"]
+    stored = {name: group[name] for name in ("data", "indices", "indptr")}
+    wanted = {"data": np.float32, "indices": np.int32, "indptr": np.int64}
+    nnz = stored["data"].shape[0]
+    for name, dtype in wanted.items():
+        array = stored[name]
+        if array.dtype != dtype or array.chunks is not None:
+            raise InputError(
+                f"'{path}' holds '{name}' of X as {array.dtype}, compressed or in chunks, which "
+                "cannot be memory-mapped: make the data set again with create_dataset."
+            )
+    return Dataset(
+        path=path,
+        shape=tuple(int(n) for n in group.attrs["shape"]),
+        nnz=nnz,
+        obs=read_elem(file["obs"]),
+        var=read_elem(file["var"]),
+        indptr=stored["indptr"][:],
+        indices_offset=stored["indices"].id.get_offset() or 0,
+        data_offset=stored["data"].id.get_offset() or 0,
+    )

@@ -1,0 +1,186 @@
+"""Writing ``dataset.h5ad`` chunk by chunk, so that AnnData reads it and NumPy can map it."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata.io import write_elem
+
+from neuralNMF.errors import InputError
+from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.spill import CsrSpill
+
+ALIGNMENT = 4096  # bytes: a page, so that a map of one array shares no page with another
+
+
+class DatasetWriter:
+    """Appends chunks of cells; `finish` adds the tables and puts the file in its place.
+
+    ``nnz`` is the number of non-zeros to come: known, they go straight to their place in the
+    file; None, they wait in a temporary file of the same folder, since HDF5 needs the size of a
+    contiguous array ahead. Leaving the block without `finish` leaves no file.
+    """
+
+    def __init__(self, path: str | Path, genes: int, nnz: int | None = None) -> None:
+        self.path = Path(path)
+        self.genes = genes
+        self.nnz = nnz
+        self._cells = 0
+        self._position = 0
+        self._row_nnz: list[np.ndarray] = []
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._temporary = stack.enter_context(atomic_path(self.path))
+            # Threshold 1: also the small arrays of a small data set are aligned. The tables are
+            # written later without it, since they would grow to a page an entry.
+            self._file = h5py.File(
+                self._temporary, "w", alignment_threshold=1, alignment_interval=ALIGNMENT
+            )
+            stack.callback(self._file.close)
+            self._group = self._file.create_group("X")
+            if self.nnz is None:
+                self._spill = stack.enter_context(CsrSpill(self.genes, self.path.parent))
+            else:
+                self._spill = None
+                self._allocate(self.nnz)
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, counts: sp.csr_matrix) -> None:
+        """Add cells: ``counts`` (n, M), CSR of raw counts, columns in the order of ``var``."""
+        if counts.shape[1] != self.genes:
+            raise InputError(
+                f"A chunk has {counts.shape[1]} genes, the data set has {self.genes}: give every "
+                "chunk the columns of the data set."
+            )
+        if not counts.has_canonical_format:
+            counts = counts.copy()
+            counts.sum_duplicates()  # sorts too
+        if self._spill is not None:
+            self._spill.append(counts)
+        else:
+            stop = self._position + counts.nnz
+            if stop > self.nnz:
+                raise ValueError(f"{stop} non-zeros appended, {self.nnz} announced")
+            self._group["data"][self._position : stop] = counts.data.astype(np.float32, copy=False)
+            self._group["indices"][self._position : stop] = counts.indices.astype(
+                np.int32, copy=False
+            )
+        self._position += counts.nnz
+        self._row_nnz.append(np.diff(counts.indptr).astype(np.int64))
+        self._cells += counts.shape[0]
+
+    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, info: dict[str, Any]) -> None:
+        """Write ``obs`` (one row a cell appended), ``var`` (one row a gene) and ``info`` (JSON)."""
+        if len(obs) != self._cells or len(var) != self.genes:
+            raise ValueError(
+                f"tables of {len(obs)} cells and {len(var)} genes for {self._cells} x {self.genes}"
+            )
+        if self._spill is not None:
+            self._allocate(self._spill.nnz)
+            for start, indices, data in self._spill.values():
+                self._group["indices"][start : start + indices.size] = indices
+                self._group["data"][start : start + data.size] = data
+        elif self._position != self.nnz:
+            raise ValueError(f"{self._position} non-zeros appended, {self.nnz} announced")
+        indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._row_nnz]))
+        self._group.create_dataset("indptr", data=indptr, track_times=False)
+        self._group.attrs["encoding-type"] = "csr_matrix"
+        self._group.attrs["encoding-version"] = "0.1.0"
+        self._group.attrs["shape"] = np.array([self._cells, self.genes], dtype=np.int64)
+        self._file.close()
+        with h5py.File(self._temporary, "r+") as file:
+            file.attrs["encoding-type"] = "anndata"
+            file.attrs["encoding-version"] = "0.1.0"
+            write_elem(file, "obs", storable(obs))
+            write_elem(file, "var", storable(var))
+            for name in ("layers", "obsm", "obsp", "varm", "varp"):
+                write_elem(file, name, {})
+            write_elem(file, "uns", {"dataset": json.dumps(info, sort_keys=True)})
+        self._finished = True
+
+    def _allocate(self, nnz: int) -> None:
+        self._group.create_dataset("data", (nnz,), np.float32, track_times=False)
+        self._group.create_dataset("indices", (nnz,), np.int32, track_times=False)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._finished:
+            kind, error = RuntimeError, RuntimeError("the data set was not finished")
+            self._stack.__exit__(kind, error, None)
+            raise error
+        self._stack.__exit__(kind, error, trace)
+
+
+def storable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with text columns (missing values allowed) as categories, which HDF5 can store."""
+    table = table.copy()
+    table.index = table.index.astype(str)
+    for name, column in table.items():
+        if column.dtype == object:
+            table[name] = column.where(column.isna(), column.astype(str)).astype("category")
+    table.columns = table.columns.astype(str)
+    return table
+
+
+def write_dataset(
+    path: str | Path,
+    counts: sp.csr_matrix,
+    obs: pd.DataFrame | None = None,
+    var: pd.DataFrame | None = None,
+    info: dict[str, Any] | None = None,
+) -> None:
+    """Write a data set from counts (N, M) in memory; columns of the contract are filled in."""
+    counts = sp.csr_matrix(counts)
+    cells, genes = counts.shape
+    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    mean = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() / max(cells, 1)
+    squares = counts.astype(np.float64).power(2).sum(axis=0)
+    variance = np.maximum(np.asarray(squares).ravel() / max(cells, 1) - mean**2, 0.0)
+    if obs is None:
+        obs = pd.DataFrame(index=[f"cell{i}" for i in range(cells)])
+    if var is None:
+        var = pd.DataFrame(index=[f"gene{j}" for j in range(genes)])
+    names = var.index.astype(str).to_numpy()
+    obs = _fill(
+        obs,
+        dataset=pd.Categorical(["data"] * cells),
+        total_counts=totals,
+        selected_counts=totals,
+    )
+    var = _fill(
+        var,
+        gene_id=names,
+        symbol=names,
+        mean=mean,
+        variance=variance,
+        n_cells=np.bincount(counts.indices[counts.data != 0], minlength=genes).astype(np.int64),
+        residual_variance=np.full(genes, np.nan),
+        selected=pd.Categorical(["all"] * genes),
+    )
+    with DatasetWriter(path, genes, counts.nnz if counts.has_canonical_format else None) as writer:
+        writer.append(counts)
+        writer.finish(obs, var, info or {})
+
+
+def _fill(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """The contract's columns first (the table's own where it has them), then the others."""
+    index = table.index
+    given = {
+        name: table[name] if name in table else pd.Series(values, index=index)
+        for name, values in columns.items()
+    }
+    given.update({name: table[name] for name in table if name not in columns})
+    return pd.DataFrame(given, index=index)

@@ -1,0 +1,76 @@
+"""A CSR matrix that grows on disk, for matrices whose number of non-zeros is not known ahead."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+BLOCK = 1 << 22  # values copied at once: 16 MiB each of data and of indices
+
+
+class CsrSpill:
+    """Rows appended to two raw temporary files; read back row by row or value by value.
+
+    The files lie in ``folder`` (the system's temporary folder when None) and vanish with the
+    object. On disk: 8 bytes a non-zero (float32 value, int32 column).
+    """
+
+    def __init__(self, columns: int, folder: str | Path | None = None) -> None:
+        self.columns = columns
+        self._data = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by close)
+        self._indices = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._row_nnz: list[np.ndarray] = []
+        self.nnz = 0
+
+    def append(self, counts: sp.csr_matrix) -> None:
+        """Add the rows of ``counts`` (n, M) below those that are there."""
+        np.ascontiguousarray(counts.data, dtype=np.float32).tofile(self._data)
+        np.ascontiguousarray(counts.indices, dtype=np.int32).tofile(self._indices)
+        self._row_nnz.append(np.diff(counts.indptr).astype(np.int64))
+        self.nnz += counts.nnz
+
+    def indptr(self) -> np.ndarray:
+        """(N + 1,) int64: where each row begins."""
+        lengths = np.concatenate([np.zeros(1, np.int64), *self._row_nnz])
+        return np.cumsum(lengths)
+
+    def values(self, block: int = BLOCK) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Blocks of (first position, indices, data) in the order written."""
+        for start in range(0, self.nnz, block):
+            yield start, *self._read(start, min(start + block, self.nnz))
+
+    def rows(self, start: int, stop: int, indptr: np.ndarray) -> sp.csr_matrix:
+        """Rows ``start`` to ``stop`` with the ``indptr`` that `indptr` gave."""
+        first, last = int(indptr[start]), int(indptr[stop])
+        indices, data = self._read(first, last)
+        return sp.csr_matrix(
+            (data, indices, (indptr[start : stop + 1] - first).astype(np.int32)),
+            shape=(stop - start, self.columns),
+        )
+
+    def _read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        arrays = []
+        for file, dtype in ((self._indices, np.int32), (self._data, np.float32)):
+            file.seek(4 * first)
+            arrays.append(np.fromfile(file, dtype=dtype, count=last - first))
+        return arrays[0], arrays[1]
+
+    def close(self) -> None:
+        """Remove the files."""
+        self._data.close()
+        self._indices.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
