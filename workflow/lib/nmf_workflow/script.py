@@ -1,0 +1,78 @@
+"""What every script under Snakemake's ``script:`` does first and last: log, threads, errors."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neuralNMF.errors import NeuralNMFError
+
+logger = logging.getLogger("neuralNMF")
+
+FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+def run(main: Callable[[Any], None], snakemake: Any) -> None:
+    """Call ``main(snakemake)`` with the log set up; end with status 1 if it fails.
+
+    The log of the library and all warnings go to the rule's log file and to stderr. An error that
+    the user can act on ends in its one sentence; anything else is a defect and keeps its traceback,
+    which the log holds too.
+
+    Args:
+        main: reads the rule's inputs and params, calls the library, writes the outputs.
+        snakemake: the object that Snakemake puts into the script.
+    """
+    handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
+    limit_threads(snakemake.threads)
+    try:
+        main(snakemake)
+    except NeuralNMFError as error:
+        logger.error("%s", error)
+        sys.exit(1)
+    except Exception:
+        logger.exception("The rule failed in a way that its authors did not foresee:")
+        sys.exit(1)
+    finally:
+        stop_logging(handlers)
+
+
+def start_logging(path: Path | None) -> list[logging.Handler]:
+    """Send the library's log and all warnings to stderr and, if given, to a file."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+    logging.captureWarnings(True)
+    for name in ("neuralNMF", "py.warnings"):
+        target = logging.getLogger(name)
+        target.setLevel(logging.INFO)
+        target.propagate = False
+        for handler in handlers:
+            handler.setFormatter(logging.Formatter(FORMAT, datefmt="%H:%M:%S"))
+            target.addHandler(handler)
+    return handlers
+
+
+def stop_logging(handlers: list[logging.Handler]) -> None:
+    """Undo :func:`start_logging`."""
+    logging.captureWarnings(False)
+    for name in ("neuralNMF", "py.warnings"):
+        target = logging.getLogger(name)
+        target.propagate = True
+        for handler in handlers:
+            target.removeHandler(handler)
+    for handler in handlers:
+        handler.close()
+
+
+def limit_threads(threads: int) -> None:
+    """Keep torch and numba to the rule's threads, if the script has imported them.
+
+    Snakemake itself sets ``OMP_NUM_THREADS`` and its like; torch and numba count cores on their own.
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)
+    if numba := sys.modules.get("numba"):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
