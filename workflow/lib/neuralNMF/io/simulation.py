@@ -1,0 +1,49 @@
+"""Simulated counts with their truth: ``data/{sample}.npz``."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from neuralNMF.errors import InputError
+from neuralNMF.io.atomic import atomic_path
+from neuralNMF.simulate import Simulation
+
+
+def save_simulation(path: str | Path, simulation: Simulation, **parameters: object) -> None:
+    """Write counts as CSR (`data`, `indices`, `indptr`, `shape`), `theta`, `beta`, `parameters`.
+
+    ``parameters`` (the seed, say) are added to those of the simulation; JSON types.
+    """
+    counts = sp.csr_matrix(simulation.counts)
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            data=counts.data,
+            indices=counts.indices,
+            indptr=counts.indptr,
+            shape=np.array(counts.shape),
+            theta=simulation.theta,
+            beta=simulation.beta,
+            parameters=np.array(json.dumps(simulation.parameters | parameters, sort_keys=True)),
+        )
+
+
+def load_simulation(path: str | Path) -> Simulation:
+    """Read what `save_simulation` wrote. Raises InputError where the file is missing or broken."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no simulation '{path}': run the rule simulate first.")
+    try:
+        with np.load(path) as saved:
+            counts = sp.csr_matrix(
+                (saved["data"], saved["indices"], saved["indptr"]), shape=tuple(saved["shape"])
+            )
+            parameters = json.loads(str(saved["parameters"]))
+            return Simulation(counts.toarray(), saved["theta"], saved["beta"], parameters)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise InputError(
+            f"'{path}' is not a whole simulation file ({error}): delete it and simulate again."
+        ) from error
