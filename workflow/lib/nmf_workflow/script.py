@@ -70,7 +70,7 @@ def stop_logging(handlers: list[logging.Handler]) -> None:
 def limit_threads(threads: int) -> None:
     """Keep torch and numba to the rule's threads, if the script has imported them.
 
-    Snakemake itself sets ``OMP_NUM_THREADS`` and its like; torch and numba count cores on their own.
+    Snakemake sets ``OMP_NUM_THREADS`` and its like; torch and numba count cores on their own.
     """
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)

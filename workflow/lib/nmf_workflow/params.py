@@ -1,0 +1,147 @@
+"""What each rule gets: inputs and params, and the targets of the whole workflow.
+
+A rule's params hold only the values that its script uses, so that a change of the config reruns
+the rules that it touches and no others.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nmf_workflow.config import Config
+from nmf_workflow.problems import GENE_LISTS
+
+# Keys of a run that are the same for all of its layers.
+FIT_KEYS = (
+    "optimizer",
+    "transform",
+    "beta",
+    "loss",
+    "init",
+    "tol",
+    "patience",
+    "seed",
+    "precision",
+    "data_mem_size",
+)
+MTX_FILES = ("matrix.mtx*", "barcodes.tsv*", "features.tsv*", "genes.tsv*")
+
+Wildcards = Any
+
+
+def depth(config: Config) -> int:
+    """The number of layers of the deepest run: so many training rules there are."""
+    return max(len(run["layers"]) for run in config.runs.values())
+
+
+def targets(config: Config) -> list[str]:
+    """Every file that the whole workflow makes for the user to look at."""
+    return [
+        path
+        for sample in config.samples
+        for run in config.runs
+        for path in of_run(config, sample, run)
+    ]
+
+
+def of_run(config: Config, sample: str, run: str) -> list[str]:
+    """The final model, the pictures and the tables of one run of one sample."""
+    folder = f"results/{sample}/{run}"
+    layers = range(1, len(config.runs[run]["layers"]) + 1)
+    names = [
+        f"layer{layers[-1]}.h5nnmf",
+        *both("loss"),
+        *(name for layer in layers for name in both(f"theta_l{layer}")),
+        *(name for layer in layers for name in both(f"beta_l{layer}_top")),
+        *(f"programs_l{layer}.tsv" for layer in layers),
+    ]
+    return [f"{folder}/{name}" for name in names]
+
+
+def both(stem: str) -> list[str]:
+    """A picture's two files."""
+    return [f"{stem}.png", f"{stem}.pdf"]
+
+
+def simulated(config: Config) -> list[str]:
+    """Names of the samples that the workflow simulates."""
+    return [name for name, sample in config.samples.items() if sample.simulate is not None]
+
+
+class Plan:
+    """The config, asked by rule: each method is an input or params function of Snakemake's."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def simulation(self, key: str) -> Callable[[Wildcards], Any]:
+        """One parameter of ``simulate``."""
+        return lambda wildcards: self.config.samples[wildcards.sample].simulate[key]
+
+    def counts(self, wildcards: Wildcards) -> list[str]:
+        """The count files or folders of a sample, in the order of the config."""
+        return [source.path for source in self.config.samples[wildcards.sample].sources]
+
+    def parts(self, wildcards: Wildcards) -> list[str]:
+        """Files that count as inputs beside the counts: those in a folder, and gene lists.
+
+        A folder's own time stamp does not change when a file in it is overwritten.
+        """
+        sample = self.config.samples[wildcards.sample]
+        folders = [Path(source.path) for source in sample.sources if Path(source.path).is_dir()]
+        inside = [path for folder in folders for glob in MTX_FILES for path in folder.glob(glob)]
+        lists = [sample.dataset[key] for key in GENE_LISTS]
+        files = [Path(entry).expanduser() for entry in lists if isinstance(entry, str)]
+        return sorted(map(str, [*inside, *files]))
+
+    def names(self, wildcards: Wildcards) -> list[str]:
+        """Name of each input."""
+        return [source.name for source in self.config.samples[wildcards.sample].sources]
+
+    def input_layers(self, wildcards: Wildcards) -> list[str | None]:
+        """The layer of each input that holds the counts, None for ``X``."""
+        return [source.layer for source in self.config.samples[wildcards.sample].sources]
+
+    def dataset(self, wildcards: Wildcards) -> dict[str, Any]:
+        """Options of ``create_dataset``."""
+        return dict(sorted(self.config.samples[wildcards.sample].dataset.items()))
+
+    def labels(self, wildcards: Wildcards) -> str | None:
+        """The column of ``obs`` that colours the cells."""
+        return self.config.samples[wildcards.sample].labels
+
+    def plot(self, key: str) -> Any:
+        """One key of ``plots``."""
+        return self.config.plots[key]
+
+    def final_model(self, wildcards: Wildcards) -> str:
+        """The model of a run's last layer."""
+        last = len(self.config.runs[wildcards.run]["layers"])
+        return f"results/{wildcards.sample}/{wildcards.run}/layer{last}.h5nnmf"
+
+    def layer(self, number: int) -> Callable[[Wildcards], dict[str, Any]]:
+        """The options of one layer's fit: ``neuralNMF.options.LayerOptions`` but for the threads.
+
+        Nothing of later layers is among them, so that one more layer leaves the earlier ones alone.
+        """
+
+        def options(wildcards: Wildcards) -> dict[str, Any]:
+            run = self.config.runs[wildcards.run]
+            own = {key: run[key] for key in FIT_KEYS}
+            own |= {key: run[key][number - 1] for key in ("epochs", "lr", "device")}
+            own |= {"rank": run["layers"][number - 1]}
+            own |= {"normalize": self.normalization(wildcards)}
+            if number > 1:
+                own |= {"joint": run["joint"]}
+            return dict(sorted(own.items()))
+
+        return options
+
+    def normalization(self, wildcards: Wildcards) -> str:
+        """What ``normalize: auto`` means for this sample and this run."""
+        run = self.config.runs[wildcards.run]
+        if run["normalize"] != "auto":
+            return run["normalize"]
+        raw = run["beta"] == "pmf" or run["loss"] == "poisson"
+        simulated = self.config.samples[wildcards.sample].simulate is not None
+        return "counts" if raw or simulated else "variance"

@@ -1,0 +1,127 @@
+"""What is wrong with a config: one clear sentence each, that names the key and what is allowed."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from nmf_workflow import schema
+from nmf_workflow.schema import Node
+
+if TYPE_CHECKING:
+    from nmf_workflow.config import Sample
+
+PER_LAYER = ("epochs", "lr", "device")
+GENE_LISTS = ("include", "exclude", "genes")
+
+
+def schema_problems(data: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each place where the config is not what the schema allows."""
+    validator = Draft202012Validator(schema.load_schema())
+    for error in sorted(validator.iter_errors(data), key=lambda found: list(map(str, found.path))):
+        yield from sentences(error)
+
+
+def sentences(error: ValidationError) -> Iterator[str]:
+    """An error of the schema's validator in words: where, what was seen, what is allowed."""
+    path = list(error.absolute_path)
+    where = dotted(path)
+    if error.validator in ("additionalProperties", "unevaluatedProperties"):
+        known = list(schema.properties(node_at(path)))
+        for key in error.instance:
+            if key not in known:
+                yield f"{where or 'config'}: there is no key {show(key)}{suggestion(key, known)}"
+    elif error.validator == "required" and not path:
+        yield "config: there is no `samples:`; name one, with `simulate:` or `input:` below it."
+    elif "propertyNames" in error.absolute_schema_path:
+        allowed = schema.load_schema()["$defs"]["name"]["allowed"]
+        yield f"{where}: {show(error.instance)} cannot be a name; allowed: {allowed}."
+    elif error.instance in ({}, []):
+        yield f"{where} is empty; allowed: {schema.allowed_at(path)}."
+    else:
+        yield f"{where} is {show(error.instance)}; allowed: {schema.allowed_at(path)}."
+
+
+def node_at(path: list[str | int]) -> Node:
+    """The schema's node for a path of the config."""
+    node = schema.resolve(schema.load_schema())
+    for step in path:
+        node = schema.child(node, step) or {}
+    return node
+
+
+def suggestion(key: Any, known: list[str]) -> str:
+    """The known key that was probably meant, or else all of them."""
+    close = difflib.get_close_matches(str(key), known, n=1, cutoff=0.6)
+    return f"; did you mean {show(close[0])}?" if close else f"; known: {', '.join(known)}."
+
+
+def sample_problems(sample: "Sample", data: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a sample beyond the schema; missing files among it, before any work."""
+    where = f"samples.{sample.name}"
+    entry = data["samples"][sample.name]
+    if ("simulate" in entry) == ("input" in entry):
+        count = "both `simulate` and" if "simulate" in entry else "neither `simulate` nor"
+        yield f"{where} has {count} `input`; give one of the two."
+        return
+    if sample.simulate is not None and sample.labels is not None:
+        yield f"{where}.labels is {show(sample.labels)}, but simulated cells have no labels."
+    names = [source.name for source in sample.sources]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        count = names.count(name)
+        yield f"{where}.input: {count} inputs are named {show(name)}; give each its own `name:`."
+    made = {f"data/{name}.h5" for name, other in data["samples"].items() if "simulate" in other}
+    folder = show(str(Path.cwd()))
+    for source in sample.sources:
+        if source.path not in made and not Path(source.path).exists():
+            path = show(source.path)
+            yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
+    for key in GENE_LISTS:
+        path = sample.dataset[key]
+        if isinstance(path, str) and not Path(path).expanduser().is_file():
+            at = f"{where}.dataset" if key in entry.get("dataset", {}) else "dataset"
+            yield f"{at}.{key}: there is no file {show(path)} (working folder: {folder})."
+
+
+def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a run beyond the schema; a key is named where it was given."""
+
+    def at(key: str) -> str:
+        return f"runs.{name}.{key}" if key in data["runs"][name] else key
+
+    layers = fit["layers"]
+    if any(later >= earlier for earlier, later in pairwise(layers)):
+        yield f"{at('layers')} is {show(layers)}; allowed: {schema.allowed_at(['layers'])}."
+    for key in PER_LAYER:
+        value = fit[key]
+        if isinstance(value, list) and len(value) != len(layers):
+            yield (
+                f"{at(key)} has {len(value)} entries, but {at('layers')} has {len(layers)}; "
+                "give one value for all layers or one a layer."
+            )
+    for key, model in (("beta", "pmf"), ("loss", "poisson")):
+        for other, allowed in (("normalize", ("auto", "counts")), ("transform", ("none",))):
+            if fit[key] == model and fit[other] not in allowed:
+                yield (
+                    f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "
+                    f"counts; allowed: {' or '.join(allowed)}."
+                )
+
+
+def dotted(path: list[str | int]) -> str:
+    """A path of the config as users write it: ``samples.sim.input[0]``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def show(value: Any) -> str:
+    """A value as it stands in a config, shortened."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."

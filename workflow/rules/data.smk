@@ -1,0 +1,66 @@
+# From nothing, or from the user's files, to one data set a sample.
+
+
+rule simulate:
+    output:
+        "data/{sample}.npz",
+    log:
+        "logs/{sample}/simulate.log",
+    benchmark:
+        "logs/{sample}/simulate.benchmark.tsv"
+    wildcard_constraints:
+        sample=one_of(simulated(CONFIG)),
+    conda:
+        "../../envs/library.yaml"
+    params:
+        cells=PLAN.simulation("cells"),
+        genes=PLAN.simulation("genes"),
+        programs=PLAN.simulation("programs"),
+        mode=PLAN.simulation("mode"),
+        block_loadings=PLAN.simulation("block_loadings"),
+        seed=PLAN.simulation("seed"),
+        version=VERSION,
+    script:
+        "../scripts/simulate.py"
+
+
+rule write_h5:
+    input:
+        "data/{sample}.npz",
+    output:
+        "data/{sample}.h5",
+    log:
+        "logs/{sample}/write_h5.log",
+    benchmark:
+        "logs/{sample}/write_h5.benchmark.tsv"
+    wildcard_constraints:
+        sample=one_of(simulated(CONFIG)),
+    conda:
+        "../../envs/library.yaml"
+    params:
+        version=VERSION,
+    script:
+        "../scripts/write_h5.py"
+
+
+rule create_dataset:
+    input:
+        counts=PLAN.counts,
+        parts=PLAN.parts,
+    output:
+        dataset=ensure("results/{sample}/dataset.h5ad", non_empty=True),
+        genes="results/{sample}/genes.tsv",
+    log:
+        "logs/{sample}/create_dataset.log",
+    benchmark:
+        "logs/{sample}/create_dataset.benchmark.tsv"
+    conda:
+        "../../envs/library.yaml"
+    params:
+        names=PLAN.names,
+        layers=PLAN.input_layers,
+        options=PLAN.dataset,
+        labels=PLAN.labels,
+        version=VERSION,
+    script:
+        "../scripts/create_dataset.py"

@@ -1,0 +1,58 @@
+# Pictures and tables from the saved model of a run's last layer.
+
+
+rule plot_theta:
+    input:
+        model=PLAN.final_model,
+    output:
+        png="results/{sample}/{run}/theta_l{layer}.png",
+        pdf="results/{sample}/{run}/theta_l{layer}.pdf",
+    log:
+        "logs/{sample}/{run}/plot_theta_l{layer}.log",
+    benchmark:
+        "logs/{sample}/{run}/plot_theta_l{layer}.benchmark.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        layer=lambda wildcards: int(wildcards.layer),
+        labels=PLAN.labels,
+        max_cells=PLAN.plot("max_cells"),
+    script:
+        "../scripts/plot_theta.py"
+
+
+rule plot_beta:
+    input:
+        model=PLAN.final_model,
+    output:
+        png="results/{sample}/{run}/beta_l{layer}_top.png",
+        pdf="results/{sample}/{run}/beta_l{layer}_top.pdf",
+        table="results/{sample}/{run}/programs_l{layer}.tsv",
+    log:
+        "logs/{sample}/{run}/plot_beta_l{layer}.log",
+    benchmark:
+        "logs/{sample}/{run}/plot_beta_l{layer}.benchmark.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        layer=lambda wildcards: int(wildcards.layer),
+        top_n=PLAN.plot("top_n"),
+        max_thresh=PLAN.plot("max_thresh"),
+    script:
+        "../scripts/plot_beta.py"
+
+
+rule plot_loss:
+    input:
+        model=PLAN.final_model,
+    output:
+        png="results/{sample}/{run}/loss.png",
+        pdf="results/{sample}/{run}/loss.pdf",
+    log:
+        "logs/{sample}/{run}/plot_loss.log",
+    benchmark:
+        "logs/{sample}/{run}/plot_loss.benchmark.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    script:
+        "../scripts/plot_loss.py"

@@ -1,0 +1,24 @@
+# One rule a layer, so that a profile can give one layer a GPU, memory or threads of its own.
+
+for number in range(1, depth(CONFIG) + 1):
+
+    rule:
+        name:
+            f"train_layer{number}"
+        input:
+            dataset="results/{sample}/dataset.h5ad",
+            previous=[f"results/{{sample}}/{{run}}/layer{number - 1}.h5nnmf"][: number - 1],
+        output:
+            ensure(f"results/{{sample}}/{{run}}/layer{number}.h5nnmf", non_empty=True),
+        log:
+            f"logs/{{sample}}/{{run}}/train_layer{number}.log",
+        benchmark:
+            f"logs/{{sample}}/{{run}}/train_layer{number}.benchmark.tsv"
+        conda:
+            "../../envs/library.yaml"
+        threads: MAX_THREADS
+        params:
+            options=PLAN.layer(number),
+            version=VERSION,
+        script:
+            "../scripts/train_layer.py"

@@ -1,0 +1,22 @@
+"""Fit one more layer and save the whole model so far."""
+
+from neuralNMF.fit import fit_layer
+from neuralNMF.io.dataset import open_dataset
+from neuralNMF.io.model import load_model, save_model
+from neuralNMF.options import LayerOptions
+from nmf_workflow.script import run
+
+
+def main(snakemake):
+    """Dataset and the model of the layer before in, model out."""
+    options = LayerOptions(**snakemake.params.options, threads=snakemake.threads)
+    previous = snakemake.input.get("previous")
+    model = fit_layer(
+        open_dataset(snakemake.input.dataset),
+        load_model(previous) if previous else None,
+        options,
+    )
+    save_model(snakemake.output[0], model)
+
+
+run(main, snakemake)
