@@ -1,0 +1,61 @@
+"""Order of rows and columns of a heat map by hierarchical clustering, and the tree's lines."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import linkage
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Leaves in drawing order and, for each merge, the corners of its bracket.
+
+    order    (n,) rows of the data, first to last
+    across   (n - 1, 4) positions along the leaves: left foot, left top, right top, right foot
+    heights  (n - 1, 4) the same corners' heights
+    """
+
+    order: np.ndarray
+    across: np.ndarray
+    heights: np.ndarray
+
+
+def cluster(rows: np.ndarray, weights: np.ndarray | None = None) -> Tree:
+    """Ward's clustering of `rows` (n, d), n >= 1; O(n^2) time and memory.
+
+    weights: (n,); of each pair of branches the one of lower mean weight is drawn first, which
+    decides what clustering leaves open. By default the order of the rows themselves.
+    """
+    count = len(rows)
+    if weights is None:
+        weights = np.arange(count)
+    if count < 2:
+        return Tree(np.arange(count), np.empty((0, 4)), np.empty((0, 4)))
+    merges = linkage(np.asarray(rows, dtype=np.float64), method="ward")
+    kids = merges[:, :2].astype(int)
+
+    size = np.ones(2 * count - 1)
+    weight = np.concatenate([np.asarray(weights, dtype=float), np.zeros(count - 1)])
+    for node, (a, b) in enumerate(kids, start=count):
+        size[node] = size[a] + size[b]
+        weight[node] = weight[a] + weight[b]
+    mean = weight / size
+    kids = np.where((mean[kids[:, 0]] <= mean[kids[:, 1]])[:, None], kids, kids[:, ::-1])
+
+    # Where each branch begins, from the root down (loops, since a tree may be n deep).
+    begin = np.zeros(2 * count - 1)
+    for node in range(2 * count - 2, count - 1, -1):
+        first, second = kids[node - count]
+        begin[first] = begin[node]
+        begin[second] = begin[node] + size[first]
+    order = np.argsort(begin[:count])
+
+    place = begin.copy()
+    height = np.zeros(2 * count - 1)
+    across, heights = np.empty((count - 1, 4)), np.empty((count - 1, 4))
+    for node, (first, second) in enumerate(kids, start=count):
+        top = height[node] = merges[node - count, 2]
+        place[node] = (place[first] + place[second]) / 2
+        across[node - count] = place[[first, first, second, second]]
+        heights[node - count] = height[first], top, top, height[second]
+    return Tree(order, across, heights)

@@ -1,0 +1,97 @@
+"""Labels of cells: which column, which colours, and a sample that keeps every label."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from neuralNMF.errors import InputError
+
+OTHER, NONE = "other labels", "no label"
+MOST_COLOURS = 40
+
+
+def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
+    """The column `name` of the cells' table; InputError names the columns there are."""
+    if name not in obs.columns:
+        there = ", ".join(map(str, obs.columns)) or "none"
+        raise InputError(
+            f"The cells have no column {name!r} to take labels from; the columns are: {there}."
+        )
+    return obs[name]
+
+
+def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
+    """Labels as categories of text, in their own order or sorted; missing ones as "no label".
+
+    Above 40 labels the rarest are put together as "other labels", which a colour each
+    could not tell apart.
+    """
+    series = pd.Series(np.asarray(labels, dtype=object))
+    own = getattr(getattr(labels, "cat", labels), "categories", None)
+    values = own if own is not None else sorted(series.dropna().unique())
+    names = [str(value) for value in values]
+    text = series.map(str, na_action="ignore")
+    counts = text.value_counts()
+    names = [name for name in names if name in counts.index]
+    if len(names) > MOST_COLOURS:
+        kept = set(counts.index[: MOST_COLOURS - 1])
+        text = text.where(text.isin(kept) | text.isna(), OTHER)
+        names = [name for name in names if name in kept] + [OTHER]
+    if text.isna().any():
+        text = text.fillna(NONE)
+        names = [*names, NONE]
+    return pd.Categorical(text, categories=names)
+
+
+def label_colours(names: list[str]) -> np.ndarray:
+    """(n, 3) colours for the names of `as_categories`; greys for what is no label."""
+    if len(names) <= 10:
+        palette = np.array(matplotlib.colormaps["tab10"].colors)
+        # The palette's grey is kept for cells without a label.
+        palette = np.concatenate([palette[:7], palette[8:], palette[7:8] * 0.55])
+    else:
+        palette = np.concatenate([matplotlib.colormaps[m].colors for m in ("tab20", "tab20b")])
+    colours = palette[np.arange(len(names)) % len(palette)]
+    for grey, name in ((0.5, OTHER), (0.85, NONE)):
+        if name in names:
+            colours[names.index(name)] = grey
+    return colours
+
+
+def sample_cells(
+    cells: int,
+    max_cells: int,
+    *,
+    rng: np.random.Generator,
+    labels: pd.Categorical | None = None,
+) -> np.ndarray:
+    """At most `max_cells` of `cells`, sorted; with labels in their proportions, each at least once.
+
+    All cells if there are no more than `max_cells`, whatever the generator.
+    """
+    if max_cells < 1:
+        raise InputError(f"max_cells must be at least 1, not {max_cells}.")
+    if cells <= max_cells:
+        return np.arange(cells)
+    if labels is None:
+        return np.sort(rng.choice(cells, size=max_cells, replace=False))
+    codes = np.asarray(labels.codes)
+    counts = np.bincount(codes, minlength=len(labels.categories))
+    quotas = _quotas(counts, max_cells)
+    picked = [
+        rng.choice(np.flatnonzero(codes == code), size=quota, replace=False)
+        for code, quota in enumerate(quotas)
+        if quota
+    ]
+    return np.sort(np.concatenate(picked))
+
+
+def _quotas(counts: np.ndarray, total: int) -> np.ndarray:
+    """Shares of `total` in the proportion of `counts`, at least 1 where that leaves room."""
+    exact = counts * (total / counts.sum())
+    quotas = np.maximum(np.floor(exact).astype(int), (counts > 0).astype(int))
+    while quotas.sum() > total:  # more labels than fit: the largest give way
+        quotas[np.argmax(quotas)] -= 1
+    for code in np.argsort(quotas - exact, kind="stable")[: total - quotas.sum()]:
+        quotas[code] += 1
+    return quotas

@@ -1,0 +1,95 @@
+"""Picture of the training: the loss over epochs, layer by layer."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from neuralNMF.errors import InputError
+from neuralNMF.plots.style import FAINT, new_figure
+
+PHASES = {
+    "start": ("C1", "start: the new layer alone"),
+    "joint": ("C0", "joint: all layers so far"),
+}
+LOG_FROM = 5.0  # highest / lowest from which a linear axis would hide the end
+
+
+def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
+    """The loss of every epoch, and how far above the layer's best it was.
+
+    history: as in `neuralNMF.io.model.Model`, one row an epoch in the order of training;
+    loss_name: what the loss is, for the axis. The mean squared error gets a panel of its own
+    where it is not the loss itself.
+    """
+    if history.empty:
+        raise InputError("The model has no training history to draw.")
+    epochs = np.arange(1, len(history) + 1)
+    panels = [("loss", loss_name)]
+    mse = history["mse"].to_numpy()
+    if np.isfinite(mse).any() and not np.allclose(mse, history["loss"], equal_nan=True):
+        panels.append(("mse", "mean squared error\nper matrix entry"))
+    figure = new_figure(8.0, 2.4 * (len(panels) + 1) + 0.6)
+    axes = figure.subplots(len(panels) + 1, 1, sharex=True)
+    for (column, label), panel in zip(panels, axes, strict=False):
+        values = history[column].to_numpy(dtype=float)
+        _draw(panel, epochs, values, history["phase"])
+        panel.set_ylabel(label)
+        finite = values[np.isfinite(values)]
+        if finite.min() > 0 and finite.max() / finite.min() >= LOG_FROM:
+            panel.set_yscale("log")
+    best = history.groupby("depth")["loss"].transform("min")
+    excess = 100 * (history["loss"] - best) / best.abs().clip(lower=np.finfo(float).tiny)
+    _draw(axes[-1], epochs, excess.where(excess > 0).to_numpy(), history["phase"])
+    axes[-1].set_yscale("log")
+    axes[-1].set_ylabel("above the best loss\nof the same depth (%)")
+    axes[-1].set_xlabel("epochs, counted over all layers")
+    _mark_layers(axes, epochs, history["depth"].to_numpy())
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False
+    )
+    figure.suptitle("Training", fontsize=11)
+    return figure
+
+
+def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, phases: pd.Series) -> None:
+    """One line a stretch of the same phase; a dot where a stretch has one epoch only."""
+    phases = phases.astype(str).to_numpy()
+    starts = np.flatnonzero(np.r_[True, phases[1:] != phases[:-1]])
+    named: set[str] = set()
+    for start, stop in zip(starts, [*starts[1:], len(phases)], strict=True):
+        phase = phases[start]
+        colour, label = PHASES.get(phase, ("C2", phase))
+        axes.plot(
+            epochs[start:stop],
+            values[start:stop],
+            color=colour,
+            linewidth=1.3,
+            marker="o" if stop - start == 1 else None,
+            markersize=3,
+            label=None if phase in named else label,
+        )
+        named.add(phase)
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _mark_layers(axes: np.ndarray, epochs: np.ndarray, depths: np.ndarray) -> None:
+    starts = np.flatnonzero(np.r_[True, depths[1:] != depths[:-1]])
+    for panel in axes:
+        for start in starts[1:]:
+            panel.axvline(epochs[start] - 0.5, color=FAINT, linewidth=0.8, linestyle="--")
+    for start, stop in zip(starts, [*starts[1:], len(depths)], strict=True):
+        axes[0].annotate(
+            f"depth {depths[start]}",
+            ((epochs[start] + epochs[stop - 1]) / 2, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=9,
+            color=FAINT,
+        )
