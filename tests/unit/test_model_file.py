@@ -6,7 +6,6 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-
 from neuralNMF.errors import InputError
 from neuralNMF.io.model import Model, load_model, save_model
 

@@ -12,6 +12,7 @@ PHASES = {
     "start": ("C1", "start: the new layer alone"),
     "joint": ("C0", "joint: all layers so far"),
 }
+MSE_LABEL = "mean squared error\nper matrix entry"
 LOG_FROM = 5.0  # highest / lowest from which a linear axis would hide the end
 
 
@@ -19,16 +20,13 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
     """The loss of every epoch, and how far above the layer's best it was.
 
     history: as in `neuralNMF.io.model.Model`, one row an epoch in the order of training;
-    loss_name: what the loss is, for the axis. The mean squared error gets a panel of its own
-    where it is not the loss itself.
+    loss_name: for the axis. The mean squared error gets a panel of its own, unless the loss is
+    that error in other units: then it stands for the loss.
     """
     if history.empty:
         raise InputError("The model has no training history to draw.")
     epochs = np.arange(1, len(history) + 1)
-    panels = [("loss", loss_name)]
-    mse = history["mse"].to_numpy()
-    if np.isfinite(mse).any() and not np.allclose(mse, history["loss"], equal_nan=True):
-        panels.append(("mse", "mean squared error\nper matrix entry"))
+    panels = _panels(history, loss_name)
     figure = new_figure(8.0, 2.4 * (len(panels) + 1) + 0.6)
     axes = figure.subplots(len(panels) + 1, 1, sharex=True)
     for (column, label), panel in zip(panels, axes, strict=False):
@@ -51,6 +49,18 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
     )
     figure.suptitle("Training", fontsize=11)
     return figure
+
+
+def _panels(history: pd.DataFrame, loss_name: str) -> list[tuple[str, str]]:
+    """Columns to draw and their axis labels."""
+    loss, mse = history["loss"].to_numpy(), history["mse"].to_numpy()
+    both = np.isfinite(loss) & np.isfinite(mse) & (mse > 0)
+    if not both.any():
+        return [("loss", loss_name)]
+    ratio = loss[both] / mse[both]
+    if both.all() and np.allclose(ratio, ratio[0], rtol=1e-4):
+        return [("mse", MSE_LABEL)]
+    return [("loss", loss_name), ("mse", MSE_LABEL)]
 
 
 def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, phases: pd.Series) -> None:

@@ -1,11 +1,13 @@
 """The top genes of each program as a table, with what helps to judge a program."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.atomic import atomic_path
 from neuralNMF.plots.style import program_names
 
 PER = 10_000  # loadings are given per this many, as normalised counts are
@@ -91,3 +93,9 @@ def _flag(loadings: np.ndarray, classes: np.ndarray) -> str:
     if len(loadings) and sum(share.values()) >= FLAGGED_FROM * loadings.sum():
         return f"mostly {max(share, key=share.get)}"
     return ""
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as TSV, six digits, missing values empty, whole or not at all."""
+    with atomic_path(path) as partial:
+        table.to_csv(partial, sep="\t", index=False, float_format="%.6g", lineterminator="\n")

@@ -4,7 +4,7 @@ N cells, k_l programs of layer l. Usage U_l (N, k_l) carries each cell's express
 (the rows of beta sum to 1), so its row shares are shares of the cell's fitted expression.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from neuralNMF.errors import InputError
 from neuralNMF.plots.cluster import Tree, cluster
 from neuralNMF.plots.hierarchy import plot_hierarchy
 from neuralNMF.plots.labels import as_categories, label_colours, sample_cells
@@ -37,12 +38,23 @@ def theta_figures(
     rng: np.random.Generator,
     labels: pd.Series | None = None,
     max_cells: int = 5000,
+    names: Collection[str] | None = None,
 ) -> dict[str, Figure]:
-    """All pictures of a model's Theta: "theta_l1" ... "theta_lL", "hierarchy_l2" ... .
+    """Pictures of a model's Theta: "theta_l1" ... "theta_lL", "hierarchy_l2" ... "hierarchy_lL".
 
     thetas, usages, dead: one for each layer, as in `neuralNMF.io.model.Model`; labels: (N,), its
-    name is written in the legend. The same cells and the same colour scale in all layers.
+    name is written in the legend; names: those to draw, by default all. The same cells and the
+    same colour scale in all layers, whichever are drawn.
     """
+    depth = len(thetas)
+    known = [f"theta_l{n}" for n in range(1, depth + 1)]
+    known += [f"hierarchy_l{n}" for n in range(2, depth + 1)]
+    names = known if names is None else names
+    if unknown := sorted(set(names) - set(known)):
+        raise InputError(
+            f"There is no picture {unknown[0]!r} of a model of {depth} layers, "
+            f"only {', '.join(known)}."
+        )
     cells = len(usages[0])
     categories = None if labels is None else as_categories(labels)
     kept = sample_cells(cells, max_cells, rng=rng, labels=categories)
@@ -50,6 +62,8 @@ def theta_figures(
     limit = common_limit(shares)
     figures = {}
     for layer, (share, off) in enumerate(zip(shares, dead, strict=True), start=1):
+        if f"theta_l{layer}" not in names:
+            continue
         figures[f"theta_l{layer}"] = plot_usage(
             share,
             layer=layer,
@@ -59,7 +73,9 @@ def theta_figures(
             all_cells=cells,
             limit=limit,
         )
-    for layer in range(2, len(thetas) + 1):
+    for layer in range(2, depth + 1):
+        if f"hierarchy_l{layer}" not in names:
+            continue
         totals = usages[layer - 2].sum(axis=0, dtype=np.float64)
         figures[f"hierarchy_l{layer}"] = plot_hierarchy(
             thetas[layer - 1],
