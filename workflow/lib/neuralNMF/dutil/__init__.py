@@ -1,0 +1,1 @@
+"""Names of the original project's data helpers."""

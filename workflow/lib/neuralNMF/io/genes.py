@@ -1,0 +1,26 @@
+"""Lists of genes, given in place or as a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuralNMF.errors import InputError
+
+
+def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None:
+    """The names in a list, or in a file with one name a line (text after '#' is a comment).
+
+    None stays None. Raises InputError where the file is missing or the list is empty.
+    """
+    if genes is None:
+        return None
+    names = genes
+    if isinstance(genes, str | Path):
+        path = Path(genes)
+        if not path.is_file():
+            raise InputError(f"There is no gene list '{path}': give a file with one name a line.")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        names = [line.split("#")[0].strip() for line in lines]
+    names = [str(name) for name in names if str(name)]
+    if isinstance(genes, str | Path) and not names:
+        raise InputError(f"The gene list '{genes}' is empty: write one name a line.")
+    return names
