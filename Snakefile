@@ -1,18 +1,17 @@
 # Multi-layer NMF of single-cell counts: simulate or read, select genes, fit layer by layer, draw.
-import os
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.20")
 
-# The one place that makes the library importable: here, in every job's parse of this file, and (by
-# PYTHONPATH, which jobs inherit) in scripts under an environment of their own.
-LIBRARY = str(Path(workflow.basedir, "workflow", "lib"))
-sys.path.insert(0, LIBRARY)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")]))
+# The one place that makes the library importable: for this file, in every job's parse of it, and
+# for scripts, also under an environment of their own.
+sys.path.insert(0, str(Path(workflow.basedir, "workflow", "lib")))
+from nmf_workflow.environment import pass_on
+
+pass_on(sys.path[0])
 
 
 # A config that names samples stands for itself: the example's sample is not mixed in.

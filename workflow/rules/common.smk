@@ -1,14 +1,14 @@
 # What all rules share: the checked config, and the wildcards that stand for its names.
-import re
-
 import neuralNMF
 from nmf_workflow.config import ConfigError, load
-from nmf_workflow.params import Plan, depth, simulated, targets
+from nmf_workflow.params import Plan, depth, one_of, simulated, targets
 
 try:
     CONFIG = load(config)
 except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    # Not a WorkflowError: Snakemake would add file and line of this raise, which say nothing to the
+    # one who wrote the config.
+    sys.exit(f"The config cannot be used:\n{error}")
 
 PLAN = Plan(CONFIG)
 
@@ -17,11 +17,6 @@ VERSION = neuralNMF.__version__
 
 # The fits share the machine: more threads than this gain little.
 MAX_THREADS = 8
-
-
-def one_of(names):
-    """A pattern of exactly these names, or one that nothing matches."""
-    return "|".join(map(re.escape, names)) or r"(?!)"
 
 
 wildcard_constraints:

@@ -60,7 +60,25 @@ rule create_dataset:
         names=PLAN.names,
         layers=PLAN.input_layers,
         options=PLAN.dataset,
-        labels=PLAN.labels,
         version=VERSION,
     script:
         "../scripts/create_dataset.py"
+
+
+# Apart from create_dataset, so that other labels draw other pictures but do not fit again. The fits
+# wait for it all the same: a column that is missing should not show after hours.
+rule count_cells:
+    input:
+        dataset="results/{sample}/dataset.h5ad",
+    output:
+        "results/{sample}/cells.tsv",
+    log:
+        "logs/{sample}/count_cells.log",
+    benchmark:
+        "logs/{sample}/count_cells.benchmark.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        labels=PLAN.labels,
+    script:
+        "../scripts/count_cells.py"

@@ -14,9 +14,28 @@ rule plot_theta:
     conda:
         "../../envs/plots.yaml"
     params:
-        layer=lambda wildcards: int(wildcards.layer),
         labels=PLAN.labels,
         max_cells=PLAN.plot("max_cells"),
+    script:
+        "../scripts/plot_theta.py"
+
+
+rule plot_hierarchy:
+    input:
+        model=PLAN.final_model,
+    output:
+        png="results/{sample}/{run}/hierarchy_l{layer}.png",
+        pdf="results/{sample}/{run}/hierarchy_l{layer}.pdf",
+    log:
+        "logs/{sample}/{run}/plot_hierarchy_l{layer}.log",
+    benchmark:
+        "logs/{sample}/{run}/plot_hierarchy_l{layer}.benchmark.tsv"
+    conda:
+        "../../envs/plots.yaml"
+    params:
+        labels=None,
+        max_cells=PLAN.plot("max_cells"),
+        seed=0,
     script:
         "../scripts/plot_theta.py"
 
@@ -35,7 +54,6 @@ rule plot_beta:
     conda:
         "../../envs/plots.yaml"
     params:
-        layer=lambda wildcards: int(wildcards.layer),
         top_n=PLAN.plot("top_n"),
         max_thresh=PLAN.plot("max_thresh"),
     script:

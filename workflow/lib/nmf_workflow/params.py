@@ -4,7 +4,8 @@ A rule's params hold only the values that its script uses, so that a change of t
 the rules that it touches and no others.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def of_run(config: Config, sample: str, run: str) -> list[str]:
         f"layer{layers[-1]}.h5nnmf",
         *both("loss"),
         *(name for layer in layers for name in both(f"theta_l{layer}")),
+        *(name for layer in layers[1:] for name in both(f"hierarchy_l{layer}")),
         *(name for layer in layers for name in both(f"beta_l{layer}_top")),
         *(f"programs_l{layer}.tsv" for layer in layers),
     ]
@@ -66,6 +68,11 @@ def both(stem: str) -> list[str]:
 def simulated(config: Config) -> list[str]:
     """Names of the samples that the workflow simulates."""
     return [name for name, sample in config.samples.items() if sample.simulate is not None]
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A pattern of exactly these names, or one that nothing matches."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 class Plan:

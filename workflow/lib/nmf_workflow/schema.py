@@ -28,7 +28,9 @@ def resolve(node: Node) -> Node:
     target = resolve(target)
     merged = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
     if "properties" in target and "properties" in node:
-        merged["properties"] = {**target["properties"], **node["properties"]}
+        own = node["properties"]
+        rest = {key: value for key, value in target["properties"].items() if key not in own}
+        merged["properties"] = {**own, **rest}
     return merged
 
 
@@ -61,15 +63,15 @@ def allowed_at(path: list[str | int]) -> str:
     return phrase
 
 
-def keys(node: Node | None = None, prefix: str = "") -> Iterator[tuple[str, Node]]:
+def all_keys(node: Node | None = None, prefix: str = "") -> Iterator[tuple[str, Node]]:
     """All keys of the config with dotted path and node, top to bottom; names are ``<name>``."""
     node = resolve(load_schema()) if node is None else node
     for key, entry in properties(node).items():
         path = f"{prefix}{key}"
         yield path, entry
         if not entry.get("inherits"):
-            yield from keys(entry, f"{path}.")
+            yield from all_keys(entry, f"{path}.")
     if isinstance(node.get("additionalProperties"), Mapping):
         entry = resolve(node["additionalProperties"])
         if not entry.get("inherits"):
-            yield from keys(entry, f"{prefix}<name>.")
+            yield from all_keys(entry, f"{prefix}<name>.")

@@ -11,17 +11,15 @@ from nmf_workflow.schema import Node
 def tidy(value: Any, node: Node, *, defaults: bool = True) -> Any:
     """The value with defaults filled in and what YAML reads differently put right.
 
-    ``key:`` with nothing after it counts as not given; ``1e-5``, which YAML reads as text, becomes
-    the number that it is.
+    ``key:`` with nothing after it counts as not given; ``1e-5``, which YAML reads as text, and the
+    numbers in ``--config layers=[20,10]``, which Snakemake does, become the numbers that they are.
     """
-    types = [node.get("type"), *(entry.get("type") for entry in alternatives(node))]
+    types = json_types(node)
     if isinstance(value, list):
         inner = schema.child(node, 0)
         return [tidy(entry, inner, defaults=defaults) for entry in value] if inner else value
-    if isinstance(value, str) and "number" in types:
-        return as_number(value)
-    if isinstance(value, float) and value.is_integer() and "number" not in types:
-        return int(value) if "integer" in flat(types) else value
+    if isinstance(value, str | float) and "string" not in types:
+        return as_number(value, types)
     if not isinstance(value, Mapping):
         return value
     defaults = defaults and not node.get("inherits")
@@ -29,7 +27,7 @@ def tidy(value: Any, node: Node, *, defaults: bool = True) -> Any:
     for key, entry in value.items():
         key = str(key)  # a sample named 2024 is a number to YAML
         below = schema.child(node, key)
-        if entry is None and below is not None and "null" not in flat([below.get("type")]):
+        if entry is None and below is not None and "null" not in json_types(below):
             if below.get("type") != "object":
                 continue
             entry = {}
@@ -40,22 +38,19 @@ def tidy(value: Any, node: Node, *, defaults: bool = True) -> Any:
     return result
 
 
-def alternatives(node: Node) -> list[Node]:
-    """The ``anyOf`` of a node, nested ones included."""
-    found = []
-    for entry in map(schema.resolve, node.get("anyOf", [])):
-        found += [entry, *alternatives(entry)]
-    return found
+def json_types(node: Node) -> set[str]:
+    """The JSON types that a node allows, those of its alternatives included."""
+    own = node.get("type", [])
+    found = {own} if isinstance(own, str) else set(own)
+    return found.union(*(json_types(schema.resolve(entry)) for entry in node.get("anyOf", [])))
 
 
-def flat(types: list[Any]) -> set[str]:
-    """The JSON types named, each of which may be a name or a list of names."""
-    return {name for entry in types for name in (entry if isinstance(entry, list) else [entry])}
-
-
-def as_number(text: str) -> float | str:
-    """The number that a text spells, or else the text."""
+def as_number(value: str | float, types: set[str]) -> Any:
+    """The number of the types allowed that is meant, or else the value as it is."""
     try:
-        return float(text)
+        number = float(value)
     except ValueError:
-        return text
+        return value
+    if "number" in types:
+        return number
+    return int(number) if "integer" in types and number.is_integer() else value
