@@ -168,7 +168,7 @@ def _draw_tree(
     across, heights = tree.across, tree.heights
     if branches is not None:
         across, heights = across[-branches:], heights[-branches:].copy()
-    if len(across):
+    if len(across) and heights.max() > 0:
         floor = min(heights[:, 1].min() * 0.9, heights.max())
         heights = np.maximum(heights, floor if branches is not None else 0)
         corners = (heights, across) if upright else (across, heights)
