@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
@@ -114,7 +115,7 @@ def match_genes(
     Unknown names are logged; raises InputError where none is known. ``what`` names the list.
     """
     wanted = set(names)
-    mask = np.isin(ids, list(wanted)) | np.isin(symbols, list(wanted))
+    mask = pd.Index(ids).isin(wanted) | pd.Index(symbols).isin(wanted)
     unknown = sorted(wanted - set(ids[mask]) - set(symbols[mask]))
     if wanted and not mask.any():
         raise InputError(

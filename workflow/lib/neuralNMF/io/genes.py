@@ -15,7 +15,7 @@ def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None
         return None
     names = genes
     if isinstance(genes, str | Path):
-        path = Path(genes)
+        path = Path(genes).expanduser()
         if not path.is_file():
             raise InputError(f"There is no gene list '{path}': give a file with one name a line.")
         lines = path.read_text(encoding="utf-8").splitlines()

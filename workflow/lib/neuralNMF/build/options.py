@@ -1,0 +1,75 @@
+"""What `build_dataset` is asked for and what it tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from neuralNMF.errors import InputError
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One counts file or folder, its name in ``obs["dataset"]``, and the layer of an ``.h5ad``."""
+
+    path: str | Path
+    name: str
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if not str(self.name).strip():
+            raise InputError(f"The input '{self.path}' has an empty name: give it one.")
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Which cells and genes go into the data set.
+
+    Attributes:
+        variable_genes: number of most variable genes to keep; None keeps all.
+        min_cells: genes that fewer cells express are dropped.
+        min_counts: cells with fewer counts (over all genes of their input) are dropped.
+        include: genes to keep in any case (ids or symbols, a list or a file with one name a line).
+        exclude: genes to drop in any case; wins over ``include``.
+        genes: only these genes, and those of ``include``.
+        hvg_theta: overdispersion of the Pearson residuals: variance mu + mu^2 / theta.
+    """
+
+    variable_genes: int | None = None
+    min_cells: int = 1
+    min_counts: int = 1
+    include: Sequence[str] | str | Path | None = None
+    exclude: Sequence[str] | str | Path | None = None
+    genes: Sequence[str] | str | Path | None = None
+    hvg_theta: float = 100.0
+
+    def __post_init__(self) -> None:
+        numbers = {"min_cells": 0, "min_counts": 1}
+        if self.variable_genes is not None:
+            numbers["variable_genes"] = 2
+        for name, least in numbers.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name} is {value!r}: give a whole number of at least {least}.")
+        if not self.hvg_theta > 0:
+            raise InputError(f"hvg_theta is {self.hvg_theta!r}: give a positive number.")
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON types; of a list's file only the name, since folders differ."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        for name in ("include", "exclude", "genes"):
+            value = values[name]
+            if isinstance(value, str | Path):
+                values[name] = Path(value).name
+            elif value is not None:
+                values[name] = [str(gene) for gene in value]
+        return values
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """Size of the data set, and how many cells and genes each filter dropped."""
+
+    shape: tuple[int, int]
+    nnz: int
+    dropped: dict[str, int] = field(default_factory=dict)
