@@ -87,8 +87,9 @@ class DatasetWriter:
         if self._spill is not None:
             self._allocate(self._spill.nnz)
             for start, indices, data in self._spill.values():
-                self._group["indices"][start : start + indices.size] = indices
+                # data first, as in append: HDF5 gives out places in the order of first writing
                 self._group["data"][start : start + data.size] = data
+                self._group["indices"][start : start + indices.size] = indices
         elif self._position != self.nnz:
             raise ValueError(f"{self._position} non-zeros appended, {self.nnz} announced")
         indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._row_nnz]))

@@ -37,7 +37,7 @@ def load_simulation(path: str | Path) -> Simulation:
     if not path.is_file():
         raise InputError(f"There is no simulation '{path}': run the rule simulate first.")
     try:
-        with np.load(path) as saved:
+        with path.open("rb") as file, np.load(file) as saved:
             counts = sp.csr_matrix(
                 (saved["data"], saved["indices"], saved["indptr"]), shape=tuple(saved["shape"])
             )
