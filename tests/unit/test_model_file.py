@@ -26,12 +26,15 @@ def model() -> Model:
         {
             "dataset": pd.Categorical(["a"] * 3 + ["b"] * 4),
             "total_counts": np.arange(1.0, N + 1),
-            "note": ["Zürich", "", "x", "y", "z", "u", "v"],
+            "note": pd.Categorical(["Zürich", "", "x", "y", None, "u", "u"]),
         },
         index=[f"cell-{i}" for i in range(N)],
     )
     var = pd.DataFrame(
-        {"symbol": [f"S{i}" for i in range(M)], "selected": "all"},
+        {
+            "symbol": pd.Categorical([f"S{i}" for i in range(M)]),
+            "selected": pd.Categorical(["all"] * M),
+        },
         index=[f"g{i}" for i in range(M)],
     )
     history = pd.DataFrame(
@@ -110,6 +113,14 @@ def test_saving_leaves_the_model_as_it_is(tmp_path, model):
     save_model(tmp_path / "m.h5nnmf", model)
     for expected, found in zip(before, (model.obs, model.var, model.history), strict=True):
         pd.testing.assert_frame_equal(found, expected)
+
+
+def test_text_with_gaps_is_stored(tmp_path, model):
+    model.obs["note"] = ["a", None, "b", float("nan"), "a", "", "c"]
+    save_model(tmp_path / "m.h5nnmf", model)
+    back = load_model(tmp_path / "m.h5nnmf").obs["note"]
+    assert list(back.isna()) == [False, True, False, True, False, False, False]
+    assert list(back.dropna()) == ["a", "b", "a", "", "c"]
 
 
 def test_without_history(tmp_path, model):

@@ -106,6 +106,7 @@ def test_labels_of_any_type_become_categories():
     ordered = pd.Series(pd.Categorical(["x", "y"], categories=["y", "x", "unused"]))
     assert list(as_categories(ordered).categories) == ["y", "x"]
     assert list(as_categories(pd.Series([True, False])).categories) == ["False", "True"]
+    assert list(as_categories(pd.Series(["c10", "c2", "b"])).categories) == ["b", "c2", "c10"]
 
 
 def test_more_labels_than_colours_are_put_together():

@@ -17,6 +17,7 @@ from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.dataset_writer import storable
 
 HISTORY_COLUMNS = {
     "depth": "int64",
@@ -108,14 +109,14 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         uns[f"beta_l{number}"] = np.ascontiguousarray(beta.T)
         uns[f"dead_l{number}"] = np.asarray(dead, dtype=bool)
     adata = anndata.AnnData(
-        obs=model.obs,
-        var=model.var,
+        obs=storable(model.obs),
+        var=storable(model.var),
         obsm={f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
         varm={f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)},
         uns=uns,
     )
     with atomic_path(path) as partial:
-        # Strings stay strings: obs and var shall read back as they stand in the data set.
+        # Text is stored as in the data set, so that both files' tables read back alike.
         adata.write_h5ad(partial, convert_strings_to_categoricals=False)
 
 

@@ -1,5 +1,7 @@
 """Labels of cells: which column, which colours, and a sample that keeps every label."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -28,7 +30,7 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
     """
     series = pd.Series(np.asarray(labels, dtype=object))
     own = getattr(getattr(labels, "cat", labels), "categories", None)
-    values = own if own is not None else sorted(series.dropna().unique())
+    values = own if own is not None else sorted(series.dropna().unique(), key=_by_number)
     names = [str(value) for value in values]
     text = series.map(str, na_action="ignore")
     counts = text.value_counts()
@@ -41,6 +43,12 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
         text = text.fillna(NONE)
         names = [*names, NONE]
     return pd.Categorical(text, categories=names)
+
+
+def _by_number(value: object) -> list[tuple[int, int, str]]:
+    """Key that sorts c2 before c10."""
+    parts = re.findall(r"\d+|\D+", str(value))
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def label_colours(names: list[str]) -> np.ndarray:
