@@ -19,6 +19,9 @@ rule simulate:
         mode=PLAN.simulation("mode"),
         block_loadings=PLAN.simulation("block_loadings"),
         seed=PLAN.simulation("seed"),
+        # Snakemake compares the set of values without their names: 60 cells x 80 genes would
+        # look the same as 80 x 60.
+        named=PLAN.simulation(),
         version=VERSION,
     script:
         "../scripts/simulate.py"
@@ -65,8 +68,9 @@ rule create_dataset:
         "../scripts/create_dataset.py"
 
 
-# Apart from create_dataset, so that other labels draw other pictures but do not fit again. The fits
-# wait for it all the same: a column that is missing should not show after hours.
+# Apart from create_dataset, and no input of the fits, so that other labels draw other pictures but do
+# not fit again. First all the same: a missing column should not show after hours. (An ancient() input
+# of the fits would do that better, but hides their own reasons to run, such as changed params.)
 rule count_cells:
     input:
         dataset="results/{sample}/dataset.h5ad",
@@ -76,6 +80,7 @@ rule count_cells:
         "logs/{sample}/count_cells.log",
     benchmark:
         "logs/{sample}/count_cells.benchmark.tsv"
+    priority: 100
     conda:
         "../../envs/plots.yaml"
     params:

@@ -56,6 +56,8 @@ rule plot_beta:
     params:
         top_n=PLAN.plot("top_n"),
         max_thresh=PLAN.plot("max_thresh"),
+        # As in `simulate`: names and values together.
+        named=PLAN.plot("top_n", "max_thresh"),
     script:
         "../scripts/plot_beta.py"
 

@@ -7,7 +7,6 @@ for number in range(1, depth(CONFIG) + 1):
             f"train_layer{number}"
         input:
             dataset="results/{sample}/dataset.h5ad",
-            checked=ancient("results/{sample}/cells.tsv"),
             previous=[f"results/{{sample}}/{{run}}/layer{number - 1}.h5nnmf"][: number - 1],
         output:
             ensure(f"results/{{sample}}/{{run}}/layer{number}.h5nnmf", non_empty=True),

@@ -18,7 +18,6 @@ def main(snakemake):
         snakemake.output.dataset,
         DatasetOptions(**params.options),
         genes_table=snakemake.output.genes,
-        labels=params.labels,
     )
 
 

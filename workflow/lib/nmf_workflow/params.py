@@ -25,6 +25,8 @@ FIT_KEYS = (
     "precision",
     "data_mem_size",
 )
+# Tables of each sample.
+TABLES = ("cells", "genes")
 MTX_FILES = ("matrix.mtx*", "barcodes.tsv*", "features.tsv*", "genes.tsv*")
 
 Wildcards = Any
@@ -37,12 +39,11 @@ def depth(config: Config) -> int:
 
 def targets(config: Config) -> list[str]:
     """Every file that the whole workflow makes for the user to look at."""
-    return [
-        path
-        for sample in config.samples
-        for run in config.runs
-        for path in of_run(config, sample, run)
-    ]
+    files = [f"results/{sample}/{table}.tsv" for sample in config.samples for table in TABLES]
+    for sample in config.samples:
+        for run in config.runs:
+            files += of_run(config, sample, run)
+    return files
 
 
 def of_run(config: Config, sample: str, run: str) -> list[str]:
@@ -81,9 +82,14 @@ class Plan:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def simulation(self, key: str) -> Callable[[Wildcards], Any]:
-        """One parameter of ``simulate``."""
-        return lambda wildcards: self.config.samples[wildcards.sample].simulate[key]
+    def simulation(self, key: str | None = None) -> Callable[[Wildcards], Any]:
+        """One parameter of ``simulate``, or all by name."""
+
+        def value(wildcards: Wildcards) -> Any:
+            parameters = self.config.samples[wildcards.sample].simulate
+            return dict(sorted(parameters.items())) if key is None else parameters[key]
+
+        return value
 
     def counts(self, wildcards: Wildcards) -> list[str]:
         """The count files or folders of a sample, in the order of the config."""
@@ -117,9 +123,10 @@ class Plan:
         """The column of ``obs`` that colours the cells."""
         return self.config.samples[wildcards.sample].labels
 
-    def plot(self, key: str) -> Any:
-        """One key of ``plots``."""
-        return self.config.plots[key]
+    def plot(self, *keys: str) -> Any:
+        """One key of ``plots``, or several by name."""
+        values = {key: self.config.plots[key] for key in keys}
+        return values if len(keys) > 1 else values[keys[0]]
 
     def final_model(self, wildcards: Wildcards) -> str:
         """The model of a run's last layer."""

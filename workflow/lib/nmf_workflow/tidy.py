@@ -28,7 +28,7 @@ def tidy(value: Any, node: Node, *, defaults: bool = True) -> Any:
         key = str(key)  # a sample named 2024 is a number to YAML
         below = schema.child(node, key)
         if entry is None and below is not None and "null" not in json_types(below):
-            if below.get("type") != "object":
+            if below.get("type") != "object" or "default" in below:
                 continue
             entry = {}
         result[key] = entry if below is None else tidy(entry, below, defaults=defaults)

@@ -1,0 +1,111 @@
+"""Snakemake in a process of its own, in a working folder of the test's own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+# What the workflow consists of; everything else in the checkout is for developers.
+PARTS = ("Snakefile", "config.yaml", "configs", "envs", "workflow", "profiles")
+
+# Stands for every script: what each job got is in its outputs.
+STUB = """\
+from pathlib import Path
+
+for path in snakemake.output:
+    Path(path).write_text(f"{snakemake.rule} {snakemake.input} {dict(snakemake.params)}")
+"""
+
+SMALL = {
+    "samples": {"tiny": {"simulate": {"cells": 60, "genes": 80, "programs": 3}}},
+    "layers": [4, 2],
+    "epochs": 5,
+    "device": "cpu",
+}
+
+
+@dataclass
+class Result:
+    """How a run of Snakemake ended."""
+
+    status: int
+    text: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs by rule, from the table that Snakemake prints; `all` is left out."""
+        tables = re.findall(r"^job +count\n-+ +-+\n((?:\S+ +\d+\n)+)", self.text, re.MULTILINE)
+        rows = [line.split() for line in tables[0].splitlines()] if tables else []
+        return {rule: int(count) for rule, count in rows if rule not in ("all", "total")}
+
+
+@dataclass
+class Workflow:
+    """A copy of the workflow and a working folder."""
+
+    source: Path
+    folder: Path
+
+    def configure(self, config: dict, name: str = "mine.yaml") -> Path:
+        """Write a config file into the working folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+        return path
+
+    def run(self, *arguments: str | Path, config: dict | None = None, check: bool = True) -> Result:
+        """Run Snakemake to the end; with `check`, a failure fails the test."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", self.source / "Snakefile"]
+        command += ["--directory", self.folder]
+        if "--dry-run" not in arguments and "--lint" not in arguments:
+            command += ["--cores", "2"]
+        if config is not None:
+            command += ["--configfile", self.configure(config)]
+        done = subprocess.run(
+            [*map(str, command), *map(str, arguments)],
+            cwd=self.folder.parent,
+            env=clean_environment(self.folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return Result(done.returncode, done.stdout)
+
+    def plan(self, *arguments: str | Path, config: dict | None = None) -> dict[str, int]:
+        """The jobs that would run."""
+        return self.run("--dry-run", *arguments, config=config).jobs
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """The environment of a user who has nothing set for Snakemake or Python."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
+    for key in ("PYTHONPATH", "PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_START"):
+        kept.pop(key, None)
+    # Snakemake keeps copies of sources below it; tests side by side must not share them.
+    return {**kept, "XDG_CACHE_HOME": str(folder.parent / ".cache")}
+
+
+def copy_workflow(target: Path) -> Path:
+    """Copy what the workflow consists of."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    target.mkdir(parents=True)
+    for name in PARTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, ignore=ignore)
+        elif (ROOT / name).exists():
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def stub_scripts(source: Path) -> None:
+    """Let every script only say what it got: what runs when is tested without any numbers."""
+    for script in (source / "workflow" / "scripts").glob("*.py"):
+        script.write_text(STUB, encoding="utf-8")

@@ -1,0 +1,148 @@
+"""A changed config reruns what depends on the change, and nothing else."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from harness import SMALL, Workflow
+
+
+def changed(**keys) -> dict:
+    return {**copy.deepcopy(SMALL), **keys}
+
+
+ALL_PLOTS = {"plot_theta": 2, "plot_hierarchy": 1, "plot_beta": 2, "plot_loss": 1}
+
+
+def test_everything_runs_once(stubbed: Workflow, done: Workflow):
+    assert stubbed.plan(config=SMALL) == {
+        "simulate": 1,
+        "write_h5": 1,
+        "create_dataset": 1,
+        "count_cells": 1,
+        "train_layer1": 1,
+        "train_layer2": 1,
+        **ALL_PLOTS,
+    }
+    assert done.run(config=SMALL).jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        pytest.param({"plots": {"top_n": 5}}, {"plot_beta": 2}, id="top_n"),
+        pytest.param({"plots": {"max_thresh": 9}}, {"plot_beta": 2}, id="max_thresh"),
+        pytest.param(
+            {"plots": {"max_cells": 50}}, {"plot_theta": 2, "plot_hierarchy": 1}, id="max_cells"
+        ),
+        pytest.param({"epochs": [5, 7]}, {"train_layer2": 1, **ALL_PLOTS}, id="epochs of layer 2"),
+        pytest.param({"joint": False}, {"train_layer2": 1, **ALL_PLOTS}, id="joint"),
+        pytest.param({"seed": 1}, {"train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}, id="seed"),
+        pytest.param({"layers": [4]}, {"plot_theta": 1, "plot_beta": 1, "plot_loss": 1}, id="less"),
+        pytest.param(
+            {"layers": [4, 2, 1]},
+            {
+                "train_layer3": 1,
+                "plot_theta": 3,
+                "plot_hierarchy": 2,
+                "plot_beta": 3,
+                "plot_loss": 1,
+            },
+            id="third layer",
+        ),
+        pytest.param(
+            {"runs": {"main": {}, "again": {"seed": 1}}},
+            {"train_layer1": 1, "train_layer2": 1, **ALL_PLOTS},
+            id="second run",
+        ),
+        # Spelled differently, but the same.
+        pytest.param({"epochs": [5, 5], "lr": "auto", "runs": None}, {}, id="nothing"),
+    ],
+)
+def test_only_what_changed(done: Workflow, change: dict, jobs: dict):
+    assert done.plan(config=changed(**change)) == jobs
+
+
+def test_other_labels_draw_but_do_not_fit(stubbed: Workflow):
+    (stubbed.folder / "mine.h5ad").write_text("counts")
+    config = changed(samples={"mine": {"input": "mine.h5ad"}})
+    stubbed.run(config=config)
+    config["samples"]["mine"]["labels"] = "celltype"
+    assert stubbed.plan(config=config) == {"count_cells": 1, "plot_theta": 2}
+    # Both at once: neither hides the other.
+    both = stubbed.plan(config={**config, "epochs": 6})
+    assert both == {"count_cells": 1, "train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}
+
+
+def test_values_swapped_between_keys(done: Workflow):
+    """Snakemake compares a rule's params without their names."""
+    swapped = changed(samples={"tiny": {"simulate": {"cells": 80, "genes": 60, "programs": 3}}})
+    assert done.plan(config=swapped)["simulate"] == 1
+    swapped = changed(plots={"top_n": 50, "max_thresh": 10})
+    assert done.plan(config=swapped) == {"plot_beta": 2}
+
+
+def test_changed_input_reruns(stubbed: Workflow):
+    folder = stubbed.folder / "mtx"
+    folder.mkdir()
+    for name in ("matrix.mtx.gz", "barcodes.tsv.gz", "features.tsv.gz", "notes.txt"):
+        (folder / name).write_text("first")
+    genes = stubbed.folder / "genes.txt"
+    genes.write_text("a\n")
+    config = changed(samples={"mine": {"input": "mtx", "dataset": {"exclude": "genes.txt"}}})
+    stubbed.run(config=config)
+    (folder / "notes.txt").write_text("second")
+    assert stubbed.plan(config=config) == {}
+    (folder / "matrix.mtx.gz").write_text("second")
+    assert stubbed.plan(config=config)["create_dataset"] == 1
+    stubbed.run(config=config)
+    genes.write_text("b\n")
+    assert stubbed.plan(config=config)["create_dataset"] == 1
+
+
+def test_new_version_of_the_library_reruns(stubbed: Workflow):
+    stubbed.run(config=SMALL)
+    package = stubbed.source / "workflow" / "lib" / "neuralNMF" / "__init__.py"
+    text = package.read_text(encoding="utf-8")
+    package.write_text(text.replace('__version__ = "', '__version__ = "9.'), encoding="utf-8")
+    assert stubbed.plan(config=SMALL).keys() >= {"create_dataset", "train_layer1", "train_layer2"}
+
+
+def test_a_config_of_ones_own_does_not_mix_in_the_example(stubbed: Workflow):
+    assert "sim" not in samples_of(stubbed.run("--dry-run", config=SMALL).text)
+    # Without samples it changes the example.
+    assert "sim" in samples_of(stubbed.run("--dry-run", config={"layers": [4, 2]}).text)
+
+
+def samples_of(text: str) -> set[str]:
+    lines = [line for line in text.splitlines() if "sample=" in line]
+    return {line.split("sample=")[1].split(",")[0] for line in lines}
+
+
+def test_a_second_config_file_adds_to_the_first(done: Workflow):
+    first = done.configure(SMALL, "first.yaml")
+    second = done.configure({"runs": {"main": {}, "deep": {"layers": [4, 3, 2]}}}, "second.yaml")
+    assert done.plan("--configfile", first, second) == {
+        "train_layer1": 1,
+        "train_layer2": 1,
+        "train_layer3": 1,
+        "plot_theta": 3,
+        "plot_hierarchy": 2,
+        "plot_beta": 3,
+        "plot_loss": 1,
+    }
+
+
+def test_keys_on_the_command_line(stubbed: Workflow):
+    jobs = stubbed.plan("--config", "layers=[6,4,2]")
+    assert jobs["train_layer3"] == 1
+
+
+def test_each_layer_gets_its_own_values_only(done: Workflow):
+    results = done.folder / "results" / "tiny" / "main"
+    first = Path(results / "layer1.h5nnmf").read_text()
+    assert "'rank': 4" in first
+    assert "'joint'" not in first
+    second = Path(results / "layer2.h5nnmf").read_text()
+    assert "'rank': 2" in second
+    assert "layer1.h5nnmf" in second
