@@ -1,0 +1,240 @@
+"""The config: defaults, what counts as the same, and one sentence for everything that is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from harness import ROOT, clean_environment
+from jsonschema import Draft202012Validator
+from nmf_workflow import schema
+from nmf_workflow.config import ConfigError, load
+from nmf_workflow.params import Plan
+
+MINIMAL = {"samples": {"sim": {"simulate": {}}}}
+
+
+def test_schema_is_valid():
+    Draft202012Validator.check_schema(schema.load_schema())
+
+
+@pytest.mark.parametrize(
+    ("path", "node"), list(schema.all_keys()), ids=lambda value: str(value)[:40]
+)
+def test_every_key_says_what_it_is(path: str, node: dict):
+    assert node["description"]
+    assert node["allowed"]
+    if "default" in node and node["default"] is not None:
+        validator = Draft202012Validator({**schema.load_schema(), "$ref": "#/$defs/fit"})
+        resolved = {"$defs": schema.load_schema()["$defs"], **node}
+        assert validator.evolve(schema=resolved).is_valid(node["default"]), path
+
+
+def test_defaults_are_filled_in_at_every_depth():
+    config = load({"samples": {"sim": {"simulate": {"cells": 50}}, "own": {"input": __file__}}})
+    assert config.samples["sim"].simulate == {
+        "cells": 50,
+        "genes": 2000,
+        "programs": 10,
+        "mode": "block",
+        "block_loadings": False,
+        "seed": 0,
+    }
+    assert config.samples["own"].dataset["min_counts"] == 1
+    assert config.runs["main"]["layers"] == [20, 10]
+    assert config.runs["main"]["epochs"] == [300, 300]
+    assert config.plots == {"top_n": 10, "max_thresh": 50, "max_cells": 5000}
+
+
+def test_what_is_given_with_nothing_after_it_counts_as_not_given():
+    text = "samples:\n  sim:\n    simulate:\nlayers:\nruns:\n  main:\nplots:\n  top_n:\n"
+    assert load(yaml.safe_load(text)) == load(MINIMAL)
+
+
+def test_numbers_that_yaml_reads_as_text():
+    config = load({**MINIMAL, **yaml.safe_load("tol: 1e-4\nlr: [auto, 1e-2]\nepochs: 20.0")})
+    run = config.runs["main"]
+    assert (run["tol"], run["lr"], run["epochs"]) == (1e-4, ["auto", 0.01], [20, 20])
+
+
+def test_a_name_that_is_a_number():
+    assert list(load(yaml.safe_load("samples: {2024: {simulate: {}}}")).samples) == ["2024"]
+
+
+def test_a_run_overrides_only_what_it_names():
+    config = load({**MINIMAL, "seed": 3, "runs": {"a": {}, "b": {"layers": [9, 4, 2], "lr": 0.5}}})
+    assert config.runs["a"]["seed"] == config.runs["b"]["seed"] == 3
+    assert config.runs["a"]["layers"] == [20, 10]
+    assert config.runs["b"]["lr"] == [0.5, 0.5, 0.5]
+
+
+def test_a_sample_overrides_only_what_it_names():
+    samples = {"s": {"input": __file__, "dataset": {"min_cells": 7}}}
+    dataset = load({"samples": samples, "dataset": {"variable_genes": 99}}).samples["s"].dataset
+    assert (dataset["min_cells"], dataset["variable_genes"]) == (7, 99)
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ("a.h5", [("a.h5", "a", None)]),
+        (["a.h5", "b.h5ad"], [("a.h5", "a", None), ("b.h5ad", "b", None)]),
+        ({"path": "b.h5ad", "layer": "counts"}, [("b.h5ad", "b", "counts")]),
+        (
+            [{"path": "a.h5", "name": "first"}, "mtx"],
+            [("a.h5", "first", None), ("mtx", "mtx", None)],
+        ),
+    ],
+)
+def test_ways_to_write_an_input(given, sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.h5").touch()
+    (tmp_path / "b.h5ad").touch()
+    (tmp_path / "mtx").mkdir()
+    found = load({"samples": {"s": {"input": given}}}).samples["s"].sources
+    assert [(source.path, source.name, source.layer) for source in found] == sources
+
+
+def test_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.h5").touch()
+    source = load({"samples": {"s": {"input": "~/a.h5"}}}).samples["s"].sources[0]
+    assert source.path == str(tmp_path / "a.h5")
+
+
+class Wildcards:
+    sample = "s"
+    run = "main"
+
+
+@pytest.mark.parametrize(
+    ("keys", "meaning"),
+    [
+        ({}, "variance"),
+        ({"normalize": "library"}, "library"),
+        ({"beta": "pmf"}, "counts"),
+        ({"loss": "poisson", "beta": "learned"}, "counts"),
+    ],
+)
+def test_what_auto_normalization_means(keys: dict, meaning: str):
+    config = load({"samples": {"s": {"input": __file__}}, **keys})
+    assert Plan(config).layer(1)(Wildcards)["normalize"] == meaning
+    simulated = load({"samples": {"s": {"simulate": {}}}, **keys})
+    expected = "library" if meaning == "library" else "counts"
+    assert Plan(simulated).layer(1)(Wildcards)["normalize"] == expected
+
+
+WRONG = [
+    ({"epoch": 3}, 'config: there is no key "epoch"; did you mean "epochs"?'),
+    ({"quux": 3}, 'config: there is no key "quux"; known: samples, runs,'),
+    (
+        {"runs": {"main": {"layer": [3]}}},
+        'runs.main: there is no key "layer"; did you mean "layers"?',
+    ),
+    ({"plots": {"topn": 3}}, 'plots: there is no key "topn"; did you mean "top_n"?'),
+    (
+        {"dataset": {"min_cell": 3}},
+        'dataset: there is no key "min_cell"; did you mean "min_cells"?',
+    ),
+    (
+        {"samples": {"sim": {"simulate": {"cell": 3}}}},
+        'samples.sim.simulate: there is no key "cell"; did you mean "cells"?',
+    ),
+    ({"samples": {}}, "samples is empty; allowed: one entry a sample"),
+    ({"samples": {"sim": {}}}, "samples.sim has neither `simulate` nor `input`"),
+    ({"samples": {"sim": None}}, "samples.sim has neither `simulate` nor `input`"),
+    (
+        {"samples": {"sim": {"simulate": {}, "input": __file__}}},
+        "samples.sim has both `simulate` and `input`; give one of the two.",
+    ),
+    (
+        {"samples": {"../up": {"simulate": {}}}},
+        'samples: "../up" cannot be a name; allowed: letters',
+    ),
+    ({"samples": {"a b": {"simulate": {}}}}, 'samples: "a b" cannot be a name'),
+    ({"runs": {".hidden": {}}}, 'runs: ".hidden" cannot be a name'),
+    ({"runs": {"a/b": {}}}, 'runs: "a/b" cannot be a name'),
+    ({"epochs": "many"}, 'epochs is "many"; allowed: a whole number of at least 1, or a list'),
+    ({"epochs": 2.5}, "epochs is 2.5; allowed: a whole number"),
+    ({"epochs": [3, 0]}, "epochs[1] is 0; allowed: a whole number"),
+    (
+        {"epochs": [1, 2, 3]},
+        "epochs has 3 entries, but layers has 2; give one value for all layers",
+    ),
+    ({"lr": [0.1]}, "lr has 1 entries, but layers has 2;"),
+    ({"lr": 0}, "lr is 0; allowed: auto, a number above 0"),
+    ({"device": ["cpu", "cpu", "cpu"]}, "device has 3 entries, but layers has 2;"),
+    ({"device": "gpu"}, 'device is "gpu"; allowed: auto, cpu, cuda'),
+    ({"runs": {"r": {"epochs": [1]}}}, "runs.r.epochs has 1 entries, but layers has 2;"),
+    ({"runs": {"r": {"layers": [3]}}, "lr": [1, 2]}, "lr has 2 entries, but runs.r.layers has 1;"),
+    ({"layers": 20}, "layers is 20; allowed: a list of whole numbers"),
+    ({"layers": []}, "layers is empty; allowed: a list of whole numbers"),
+    (
+        {"layers": [10, 10]},
+        "layers is [10, 10]; allowed: a list of whole numbers of at least 1, each",
+    ),
+    ({"layers": [10, 20]}, "layers is [10, 20]; allowed:"),
+    ({"joint": "perhaps"}, 'joint is "perhaps"; allowed: true or false.'),
+    ({"normalize": "log"}, 'normalize is "log"; allowed: auto, counts, library or variance.'),
+    (
+        {"loss": "poisson", "normalize": "variance"},
+        'normalize is "variance", but `loss: poisson` models raw counts; allowed: auto or counts.',
+    ),
+    (
+        {"runs": {"r": {"beta": "pmf", "transform": "sqrt"}}},
+        'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: none.',
+    ),
+    ({"samples": {"s": {"input": "no.h5"}}}, 'samples.s.input: there is no file or folder "no.h5"'),
+    (
+        {"samples": {"s": {"input": ["a/x.h5", "b/x.h5"]}}},
+        'samples.s.input: 2 inputs are named "x"; give each its own `name:`.',
+    ),
+    ({"samples": {"s": {"input": 3}}}, "samples.s.input is 3; allowed: a path, a mapping"),
+    (
+        {"samples": {"s": {"simulate": {}, "labels": "celltype"}}},
+        'samples.s.labels is "celltype", but simulated cells have no labels.',
+    ),
+    ({"dataset": {"exclude": "no.txt"}}, 'dataset.exclude: there is no file "no.txt"'),
+    (
+        {"samples": {"s": {"input": __file__, "dataset": {"include": "no.txt"}}}},
+        'samples.s.dataset.include: there is no file "no.txt"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "sentence"), WRONG, ids=lambda value: str(value)[:50])
+def test_one_sentence_for_what_is_wrong(keys: dict, sentence: str):
+    with pytest.raises(ConfigError) as caught:
+        load({**MINIMAL, **keys})
+    lines = str(caught.value).splitlines()
+    matching = [line for line in lines if line.startswith(sentence)]
+    assert len(matching) == 1, lines
+    assert matching[0].endswith((".", "?", ")."))
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(ConfigError) as caught:
+        load({**MINIMAL, "epoch": 3, "device": "gpu", "tol": -1})
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_no_samples():
+    with pytest.raises(ConfigError, match="there is no `samples:`"):
+        load({"layers": [4, 2]})
+
+
+def test_parsing_loads_neither_torch_nor_anndata(tmp_path: Path):
+    """Every submitted job parses the Snakefile, perhaps where neither is installed."""
+    code = (
+        "import sys; import nmf_workflow.config, nmf_workflow.params, nmf_workflow.environment, "
+        "neuralNMF; print({'torch', 'anndata', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**clean_environment(tmp_path), "PYTHONPATH": str(ROOT / "workflow" / "lib")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,73 @@
+"""`nmf_workflow.script.run`: what every script shares."""
+
+import logging
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from neuralNMF.errors import InputError
+from nmf_workflow.script import run
+
+
+@pytest.fixture
+def snakemake(tmp_path: Path) -> SimpleNamespace:
+    return SimpleNamespace(log=[str(tmp_path / "logs" / "rule.log")], threads=1)
+
+
+def test_log_and_warnings_go_to_the_file_and_to_stderr(snakemake, capsys):
+    def main(given):
+        assert given is snakemake
+        logging.getLogger("neuralNMF.anything").info("one step done")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("take care", UserWarning, stacklevel=1)
+
+    run(main, snakemake)
+    text = Path(snakemake.log[0]).read_text()
+    assert "one step done" in text
+    assert "take care" in text
+    assert "one step done" in capsys.readouterr().err
+
+
+def test_an_error_of_the_user_is_one_sentence(snakemake, capsys):
+    def main(_):
+        raise InputError("The file has no cells.")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main, snakemake)
+    assert caught.value.code == 1
+    for text in (Path(snakemake.log[0]).read_text(), capsys.readouterr().err):
+        assert text.strip().endswith("The file has no cells.")
+        assert len(text.splitlines()) == 1
+
+
+def test_a_defect_keeps_its_traceback(snakemake, capsys):
+    def main(_):
+        raise KeyError("gone")
+
+    with pytest.raises(SystemExit) as caught:
+        run(main, snakemake)
+    assert caught.value.code == 1
+    assert "Traceback" in Path(snakemake.log[0]).read_text()
+    assert "KeyError: 'gone'" in capsys.readouterr().err
+
+
+def test_two_scripts_in_one_process_do_not_log_into_each_other(snakemake, tmp_path, capsys):
+    other = SimpleNamespace(log=[str(tmp_path / "other.log")], threads=1)
+    logger = logging.getLogger("neuralNMF")
+    run(lambda _: logger.info("first"), snakemake)
+    run(lambda _: logger.info("second"), other)
+    assert "second" not in Path(snakemake.log[0]).read_text()
+    assert "first" not in Path(other.log[0]).read_text()
+    assert capsys.readouterr().err.count("second") == 1
+
+
+def test_threads_of_the_rule(snakemake):
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        run(lambda _: None, snakemake)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
