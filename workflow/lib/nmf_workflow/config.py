@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from nmf_workflow import schema
-from nmf_workflow.problems import PER_LAYER, run_problems, sample_problems, schema_problems
+from nmf_workflow.problems import (
+    GENE_LISTS,
+    PER_LAYER,
+    run_problems,
+    sample_problems,
+    schema_problems,
+)
 from nmf_workflow.tidy import tidy
 
 
@@ -93,8 +99,14 @@ def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) ->
         simulate=entry.get("simulate"),
         sources=sources,
         labels=entry.get("labels"),
-        dataset={**data["dataset"], **entry.get("dataset", {})},
+        dataset=expand_paths({**data["dataset"], **entry.get("dataset", {})}),
     )
+
+
+def expand_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``create_dataset`` with ``~`` in the paths of gene lists filled in."""
+    lists = {key: dataset[key] for key in GENE_LISTS if isinstance(dataset[key], str)}
+    return {**dataset, **{key: str(Path(path).expanduser()) for key, path in lists.items()}}
 
 
 def make_source(item: str | Mapping[str, str]) -> Source:

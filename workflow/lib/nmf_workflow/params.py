@@ -104,7 +104,7 @@ class Plan:
         folders = [Path(source.path) for source in sample.sources if Path(source.path).is_dir()]
         inside = [path for folder in folders for glob in MTX_FILES for path in folder.glob(glob)]
         lists = [sample.dataset[key] for key in GENE_LISTS]
-        files = [Path(entry).expanduser() for entry in lists if isinstance(entry, str)]
+        files = [Path(entry) for entry in lists if isinstance(entry, str)]
         return sorted(map(str, [*inside, *files]))
 
     def names(self, wildcards: Wildcards) -> list[str]:

@@ -83,7 +83,7 @@ def sample_problems(sample: "Sample", data: Mapping[str, Any]) -> Iterator[str]:
             yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
     for key in GENE_LISTS:
         path = sample.dataset[key]
-        if isinstance(path, str) and not Path(path).expanduser().is_file():
+        if isinstance(path, str) and not Path(path).is_file():
             at = f"{where}.dataset" if key in entry.get("dataset", {}) else "dataset"
             yield f"{at}.{key}: there is no file {show(path)} (working folder: {folder})."
 
