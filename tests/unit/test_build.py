@@ -78,6 +78,9 @@ def test_inputs_with_other_gene_orders_are_aligned_by_name(tmp_path, counts):
         make(tmp_path / f"{i}.h5ad", counts[:, order], order) for i, order in enumerate(orders)
     ]
     data, frame = build(tmp_path, *paths, min_cells=0)
+    indices, _ = data.read()
+    for first, last in zip(data.indptr[:-1], data.indptr[1:], strict=True):
+        assert (np.diff(indices[first:last]) > 0).all()  # sorted within a cell
     common = [g for g in orders[0] if g in orders[1] and g in orders[2]]
     assert list(frame.columns) == [f"E{g}" for g in common]  # the first input's order
     assert list(data.var["symbol"]) == [f"S{g}" for g in common]
@@ -292,6 +295,12 @@ def test_labels_may_be_missing_in_some_inputs(tmp_path, counts, caplog):
     build_dataset(inputs, tmp_path / "d.h5ad", labels="kind", progress=False)
     assert "no labels 'kind' in the inputs b" in caplog.text
     assert open_dataset(tmp_path / "d.h5ad").obs["kind"].isna().sum() > 0
+
+
+def test_the_inputs_themselves_can_be_the_labels(tmp_path, counts):
+    a = make(tmp_path / "a.h5ad", counts, range(30))
+    build_dataset([InputSpec(a, "a")], tmp_path / "d.h5ad", labels="dataset", progress=False)
+    assert set(open_dataset(tmp_path / "d.h5ad").obs["dataset"]) == {"a"}
 
 
 @pytest.mark.parametrize(

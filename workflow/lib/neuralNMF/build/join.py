@@ -31,7 +31,7 @@ def check_labels(
     labels: str | None, inputs: Sequence[InputSpec], readers: Sequence[CountsReader]
 ) -> None:
     """Refuse a label column that no input has; log the inputs that lack it."""
-    if labels is None:
+    if labels is None or labels in OWN:  # the data set has these whatever the inputs hold
         return
     without = [s.name for s, r in zip(inputs, readers, strict=True) if labels not in r.obs]
     if len(without) == len(inputs):
@@ -79,6 +79,9 @@ def join_obs(parts: Sequence[tuple[str, pd.DataFrame, np.ndarray, np.ndarray]]) 
     categories of several inputs are united; cells of an input without a column have it missing.
     """
     tables = [obs.rename(columns={name: f"input_{name}" for name in OWN}) for _, obs, _, _ in parts]
+    for name, obs, _, _ in parts:
+        for column in obs.columns.intersection(OWN):
+            logger.info("%s: its column '%s' of obs is kept as 'input_%s'", name, column, column)
     names = [name for name, *_ in parts]
     sizes = [len(table) for table in tables]
     barcodes = np.concatenate([table.index.to_numpy(dtype=object) for table in tables])

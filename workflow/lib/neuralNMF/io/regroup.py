@@ -46,7 +46,6 @@ def regroup(
                 rows = sp.csr_matrix(
                     (entry["count"], (entry["cell"] - i * width, entry["gene"])), shape=(n, genes)
                 )
-                rows.sum_duplicates()
                 spill.append(rows)
     except BaseException:
         spill.close()

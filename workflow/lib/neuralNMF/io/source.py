@@ -154,8 +154,8 @@ def check_range(path: Path, indices: np.ndarray, size: int, what: str) -> None:
     if indices.size and (indices.min() < 0 or indices.max() >= size):
         wrong = indices.max() if indices.max() >= size else indices.min()
         raise InputError(
-            f"'{path}' has a count for {what} number {wrong + 1} but names {size} {what}s: write the "
-            "file again with names and matrix of the same size."
+            f"'{path}' has a count for {what} number {wrong + 1} but names {size} {what}s: write "
+            "the file again with names and matrix of the same size."
         )
 
 
