@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neuralNMF.build import DatasetSummary, InputSpec, build_dataset
+from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
@@ -84,7 +85,8 @@ class PrototypeModel:
         self.model: Model | None = None
         self._work = work
         self._dataset = open_dataset(_result(work, sample, ".dataset.h5ad"))
-        # Made here once so that a wrong value ends now and not after hours of training.
+        # Checked here too, so that a wrong value ends now and not after hours of training.
+        resolve_device(device)
         self._common = {"device": device, "data_mem_size": data_mem_size, "seed": seed}
         for rank in layers:
             LayerOptions(rank=rank, **self._common)

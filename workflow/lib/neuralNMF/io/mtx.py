@@ -111,11 +111,17 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     read = 0
     if entries:
-        # The default parser rounds in the last place; whole numbers survive, and others are refused
+        # pandas' fast parser may round in the last place: whole numbers survive it.
         names = ["cell", "gene", "count"] if swap else ["gene", "cell", "count"]
         types = {"gene": np.int64, "cell": np.int64, "count": np.float64}
         parser = pd.read_csv(
-            file, sep=r"\s+", header=None, names=names, dtype=types, chunksize=BLOCK
+            file,
+            sep=r"\s+",
+            header=None,
+            names=names,
+            index_col=False,
+            dtype=types,
+            chunksize=BLOCK,
         )
         with parser:
             for table in parser:

@@ -1,0 +1,38 @@
+"""Where the cells' side of the computation runs."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from neuralNMF.errors import DeviceError, InputError
+
+_KNOWN = re.compile(r"(cpu|mps|cuda(:\d+)?)")
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device of a config's name: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    ``auto`` takes the first CUDA device where there is one, else the CPU. Raises DeviceError where the device is absent.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not _KNOWN.fullmatch(name):
+        raise InputError(
+            f"device is '{name}': it may be auto, cpu, cuda, cuda:0, cuda:1, ... or mps."
+        )
+    device = torch.device(name)
+    if device.type == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= found:
+            raise DeviceError(
+                f"device is '{name}' but torch {torch.__version__} finds {found} CUDA devices here: "
+                "take 'device: auto' or 'cpu', or run where a GPU and a CUDA build of torch are."
+            )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(
+            "device is 'mps' but this machine has no Apple GPU that torch can use: "
+            "take 'device: auto' or 'cpu'."
+        )
+    return device

@@ -1,0 +1,1 @@
+"""Compiled loops (numba) behind the CPU path: arrays in, arrays out, nothing else."""

@@ -1,0 +1,69 @@
+"""Coordinate descent on small quadratic models over x >= 0, the step of the ``auto`` optimiser."""
+
+import numba
+import numpy as np
+
+# Rows handled side by side: each vector lane is a cell, so that the loop over coordinates, which is serial within
+# a cell, costs no waiting.
+_TILE = 16
+
+
+@numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
+def descend_rows(theta, slope, curvature, sweeps, threads):  # noqa: ANN001, ANN201
+    """Lowers <slope_i, d> + 1/2 d' H d over theta_i + d >= 0 for every row i, in place of ``theta``.
+
+    theta, slope (N, k); curvature H (k, k), all of one type. A coordinate without curvature stays.
+    """
+    rows, k = theta.shape
+    tiles = (rows + _TILE - 1) // _TILE
+    for thread in numba.prange(threads):
+        x = np.zeros((k, _TILE), theta.dtype)
+        g = np.zeros((k, _TILE), theta.dtype)
+        d = np.zeros(_TILE, theta.dtype)
+        for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
+            first = tile * _TILE
+            count = min(_TILE, rows - first)
+            for lane in range(count):
+                for q in range(k):
+                    x[q, lane] = theta[first + lane, q]
+                    g[q, lane] = slope[first + lane, q]
+            for _ in range(sweeps):
+                for q in range(k):
+                    h = curvature[q, q]
+                    if h > 0:
+                        inverse = theta.dtype.type(1) / h
+                        for lane in range(_TILE):
+                            moved = x[q, lane] - g[q, lane] * inverse
+                            moved = max(moved, theta.dtype.type(0))
+                            d[lane] = moved - x[q, lane]
+                            x[q, lane] = moved
+                        for r in range(k):
+                            c = curvature[q, r]
+                            for lane in range(_TILE):
+                                g[r, lane] += d[lane] * c
+            for lane in range(count):
+                for q in range(k):
+                    theta[first + lane, q] = x[q, lane]
+
+
+@numba.njit(error_model="numpy", cache=True)
+def descend_matrix(theta, slope, left, right, sweeps):  # noqa: ANN001, ANN201
+    """Lowers <slope, D> + 1/2 tr(left D right D') over theta + D >= 0, in place of ``theta``.
+
+    theta, slope (a, b); left (a, a); right (b, b).
+    """
+    a, b = theta.shape
+    g = slope.copy()
+    for _ in range(sweeps):
+        for p in range(a):
+            for q in range(b):
+                h = left[p, p] * right[q, q]
+                if h > 0:
+                    moved = max(theta[p, q] - g[p, q] / h, 0.0)
+                    d = moved - theta[p, q]
+                    if d != 0:
+                        theta[p, q] = moved
+                        for r in range(a):
+                            step = d * left[p, r]
+                            for s in range(b):
+                                g[r, s] += step * right[q, s]

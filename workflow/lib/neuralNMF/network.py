@@ -1,0 +1,144 @@
+"""The network: Theta_1 ... Theta_L as parameters, beta_1 ... beta_L solved from them (architecture.md, `network`).
+
+Inside the library the programs are held as loadings, beta transposed (M, k), so that a gene's entries lie together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from neuralNMF.nnls import DEPENDENT, WarmStart, nnls
+from neuralNMF.products import CellSums, Products
+from neuralNMF.products import gram as gram_of_cells
+
+
+@dataclass
+class Pass:
+    """What one forward pass found.
+
+    loss: scalar, differentiable, in units of the sum of squares of X'; error: the reconstruction's sum of squares;
+    loadings: beta_l transposed (M, k_l), l = 1 ... L; reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
+    gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1).
+    """
+
+    loss: Tensor
+    error: Tensor
+    loadings: list[Tensor]
+    reconstruction: Tensor
+    gram: Tensor
+    cross: Tensor
+
+
+class NeuralNMF(nn.Module):
+    """X' ~ Theta_1 Theta_2 ... Theta_L beta_L with beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2, beta_0 = X'.
+
+    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) float64 on the host.
+    ``energy``: the loss is the sum of all layers' errors instead of the reconstruction's (Will et al., arXiv 2303.00058).
+    It is taken with the columns of every Theta at unit length: otherwise the errors of the later layers could be made
+    as small as one likes by moving the scale from beta_1 into Theta_1.
+    """
+
+    def __init__(
+        self, thetas: Sequence[Tensor], *, energy: bool = False, threads: int | None = None
+    ) -> None:
+        super().__init__()
+        self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
+        self.energy = energy
+        self._dependent = DEPENDENT[thetas[0].dtype]
+        self._threads = threads
+        self._starts = [WarmStart() for _ in thetas]
+
+    def extra_repr(self) -> str:
+        shapes = [tuple(theta.shape) for theta in self.thetas]
+        return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, energy={self.energy}"
+
+    def forward(self, products: Products) -> Pass:
+        """One pass over X'; two with the backward pass."""
+        gram, cross = CellSums.apply(self.thetas[0], products)
+        if self.energy:
+            return self._energy(gram, cross, products.square_sum)
+        loadings = [self._solve(0, gram, cross)]
+        for layer, theta in enumerate(self.thetas[1:], start=1):
+            loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
+        reconstruction = loadings[-1]
+        for theta in reversed(list(self.thetas[1:])):
+            reconstruction = reconstruction @ theta.T
+        error = _residual(products.square_sum, gram, cross, reconstruction)
+        return Pass(error, error, loadings, reconstruction, gram, cross)
+
+    def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        scale = _inverse_lengths(gram)
+        gram, cross = gram * scale[:, None] * scale, cross * scale
+        loadings = [self._solve(0, gram, cross)]
+        loss = _residual(square_sum, gram, cross, loadings[0])
+        units = []
+        for layer, theta in enumerate(self.thetas[1:], start=1):
+            units.append(theta * _inverse_lengths(theta.T @ theta))
+            before = loadings[-1]
+            loadings.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
+            loss = loss + (before - loadings[-1] @ units[-1].T).square().sum()
+        reconstruction = loadings[-1]
+        for theta in reversed(units):
+            reconstruction = reconstruction @ theta.T
+        error = _residual(square_sum, gram, cross, reconstruction)
+        return Pass(loss, error, loadings, reconstruction, gram, cross)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """After a step: with ``energy``, put the unit length that the loss works with into the parameters."""
+        if not self.energy:
+            return
+        for layer, theta in enumerate(self.thetas):
+            own = gram_of_cells(theta) if layer == 0 else theta.T @ theta
+            theta.mul_(_inverse_lengths(own).to(device=theta.device, dtype=theta.dtype))
+
+    @torch.no_grad()
+    def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
+        """Second derivatives of the halved loss in each Theta with beta held: (left, right), d -> left d right.
+
+        Theta_1: (None, R R^T) with R (k_1, M); Theta_l: (U^T U, V V^T) with U = Theta_1 ... Theta_{l-1} and
+        V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to the one before it: (1, beta_l beta_l^T).
+        """
+        loadings = [loading.detach() for loading in found.loadings]
+        if self.energy:
+            rights = [loading.T @ loading for loading in loadings]
+            ones = [torch.eye(theta.shape[0], dtype=torch.float64) for theta in self.thetas[1:]]
+            return list(zip([None, *ones], rights, strict=True))
+        behind = [loadings[-1]]
+        for theta in reversed(list(self.thetas[1:])):
+            behind.append(behind[-1] @ theta.T)
+        behind.reverse()
+        result: list[tuple[Tensor | None, Tensor]] = [(None, behind[0].T @ behind[0])]
+        before = found.gram.detach()
+        for theta, right in zip(self.thetas[1:], behind[1:], strict=True):
+            result.append((before, right.T @ right))
+            before = theta.T @ before @ theta
+        return result
+
+    def _solve(self, layer: int, gram: Tensor, cross: Tensor) -> Tensor:
+        return nnls(
+            gram,
+            cross,
+            dependent=self._dependent,
+            start=self._starts[layer],
+            threads=self._threads,
+        )
+
+
+def _residual(square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor) -> Tensor:
+    """||X' - Theta_1 R||^2 from the small matrices; reconstruction: R transposed (M, k_1)."""
+    fit = (reconstruction * cross).sum()
+    own = ((reconstruction @ gram) * reconstruction).sum()
+    return square_sum - 2.0 * fit + own
+
+
+def _inverse_lengths(gram: Tensor) -> Tensor:
+    """1 / length of every column, from their Gram matrix; 0 for a dead factor. Shape: (k, k) -> (k,)."""
+    squares = gram.diagonal()
+    alive = squares > 0
+    # The inner `where` keeps the gradient of the root finite where it is not used.
+    return torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)

@@ -1,0 +1,79 @@
+"""Normalisation as two vectors: X' = diag(cells) f(X) diag(genes), f keeping zeros zero (architecture.md, `scaling`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from neuralNMF.io.dataset import Dataset
+
+NORMALIZATIONS = ("counts", "library", "variance")
+TRANSFORMS = ("none", "sqrt", "log1p")
+
+_CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw counts become the matrix that is factorised.
+
+    cells (N,), genes (M,) float64. With a ``transform`` the cell factor acts on the counts before it, else after.
+    """
+
+    cells: np.ndarray
+    genes: np.ndarray
+    transform: str = "none"
+
+    @property
+    def outer_cells(self) -> np.ndarray:
+        """The factor (N,) that is left to the products, once the values have been transformed."""
+        return self.cells if self.transform == "none" else np.ones_like(self.cells)
+
+    def values(self, data: np.ndarray, indptr: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """The values of the non-zeros of cells ``start`` to ``stop``: ``data`` itself without a transform."""
+        if self.transform == "none":
+            return data
+        scaled = data * np.repeat(self.cells[start:stop].astype(np.float32), np.diff(indptr))
+        function = np.sqrt if self.transform == "sqrt" else np.log1p
+        return function(scaled, out=scaled)
+
+
+def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
+    """The two vectors of ``normalize`` for a data set.
+
+    counts: ones; library: median total / the cell's total, over the selected genes; variance: that, and
+    1 / standard deviation of each gene after it (1 for a gene that never varies). One pass over the data for ``variance``.
+    """
+    cells = np.ones(dataset.shape[0])
+    genes = np.ones(dataset.shape[1])
+    if normalize != "counts":
+        totals = dataset.obs["selected_counts"].to_numpy(np.float64)
+        counted = totals > 0
+        cells[counted] = np.median(totals[counted]) / totals[counted]
+    scaling = Scaling(cells, genes, transform)
+    if normalize != "variance":
+        return scaling
+    sums, squares = np.zeros(dataset.shape[1]), np.zeros(dataset.shape[1])
+    for start in range(0, dataset.shape[0], _CHUNK):
+        stop = min(start + _CHUNK, dataset.shape[0])
+        counts = dataset.rows(start, stop)
+        values = scaling.values(counts.data, counts.indptr, start, stop).astype(np.float64)
+        if transform == "none":
+            values *= np.repeat(cells[start:stop], np.diff(counts.indptr))
+        sums += np.bincount(counts.indices, values, dataset.shape[1])
+        squares += np.bincount(counts.indices, values**2, dataset.shape[1])
+        dataset.release()
+    variance = squares / dataset.shape[0] - (sums / dataset.shape[0]) ** 2
+    # A gene that is the same everywhere has nothing to be scaled by; rounding may leave it a speck of variance.
+    varies = variance > 1e-12 * squares / dataset.shape[0]
+    genes[varies] = 1.0 / np.sqrt(variance[varies])
+    return Scaling(cells, genes, transform)
+
+
+def scaled_matrix(counts: sp.csr_matrix, scaling: Scaling) -> sp.csr_matrix:
+    """X' of a small matrix, formed; for tests, projections and reports. Shape: (N, M)."""
+    values = scaling.values(counts.data, counts.indptr, 0, counts.shape[0]).astype(np.float64)
+    formed = sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
+    return (sp.diags(scaling.outer_cells) @ formed @ sp.diags(scaling.genes)).tocsr()

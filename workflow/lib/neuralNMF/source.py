@@ -1,0 +1,94 @@
+"""From a data set to the products of a fit: in memory or streamed, dense or sparse, on any device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.products import Block, Products, RowsBlock, TensorBlock
+from neuralNMF.scaling import Scaling
+
+_log = logging.getLogger(__name__)
+
+# From this share of non-zeros on a dense matrix takes no more memory than a sparse one (4 against 8 bytes a value).
+DENSE_FROM = 0.5
+
+
+def dataset_products(
+    dataset: Dataset,
+    scaling: Scaling,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    data_mem_size: int | None,
+    threads: int,
+) -> Products:
+    """The products of a data set. ``data_mem_size``: cells held in memory; with fewer than there are, X is streamed."""
+    cells, genes = dataset.shape
+    dense = dataset.nnz >= DENSE_FROM * cells * genes
+    streamed = data_mem_size is not None and data_mem_size < cells
+    _log.info(
+        "%d cells x %d genes, %d non-zeros (%.1f %%), %s, %s",
+        cells,
+        genes,
+        dataset.nnz,
+        100 * dataset.nnz / (cells * genes),
+        "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix",
+        f"streamed {data_mem_size} cells at a time" if streamed else "held in memory",
+    )
+
+    def block(start: int, stop: int, indices: np.ndarray, data: np.ndarray) -> Block:
+        indptr = dataset.indptr[start : stop + 1]
+        values = scaling.values(data, indptr, start, stop)
+        scale = scaling.outer_cells[start:stop]
+        if not dense and device.type == "cpu":
+            return RowsBlock(indptr, indices, values, scale, genes, threads)
+        return _tensor_block(
+            indptr - indptr[0], indices, values, scale, genes, dense, device, dtype
+        )
+
+    if not streamed:
+        held = [(0, cells, block(0, cells, *dataset.read()))]
+        return Products(lambda: held, dataset.shape, scaling.genes, device=device, dtype=dtype)
+
+    def stream() -> Iterator[tuple[int, int, Block]]:
+        indices, data = dataset.map()
+        for start in range(0, cells, data_mem_size):
+            stop = min(start + data_mem_size, cells)
+            first, last = dataset.indptr[start], dataset.indptr[stop]
+            yield start, stop, block(start, stop, indices[first:last], data[first:last])
+            dataset.release()
+
+    return Products(stream, dataset.shape, scaling.genes, device=device, dtype=dtype)
+
+
+def _tensor_block(
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    scale: np.ndarray,
+    genes: int,
+    dense: bool,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> TensorBlock:
+    shape = (indptr.size - 1, genes)
+    cells = torch.as_tensor(scale, dtype=dtype).to(device)
+    if dense:
+        formed = sp.csr_matrix((values, indices, indptr), shape=shape).toarray()
+        matrix = torch.as_tensor(formed, dtype=dtype).to(device)
+        return TensorBlock(matrix, matrix, cells)
+    # Copies: torch takes no read-only arrays, and a mapped one must not outlive its pages.
+    matrix = torch.sparse_csr_tensor(
+        torch.as_tensor(indptr.copy()),
+        torch.as_tensor(indices.astype(np.int64)),
+        torch.as_tensor(values.astype(np.float32)).to(dtype),
+        size=shape,
+        device=device,
+    )
+    return TensorBlock(matrix, matrix.transpose(0, 1).to_sparse_csr(), cells)
