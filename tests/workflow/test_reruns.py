@@ -55,6 +55,8 @@ def test_everything_runs_once(stubbed: Workflow, done: Workflow):
             {"train_layer1": 1, "train_layer2": 1, **ALL_PLOTS},
             id="second run",
         ),
+        # Where it is computed does not change the result.
+        pytest.param({"device": "auto", "data_mem_size": 10}, {}, id="device"),
         # Spelled differently, but the same.
         pytest.param({"epochs": [5, 5], "lr": "auto", "runs": None}, {}, id="nothing"),
     ],

@@ -2,6 +2,7 @@
 import neuralNMF
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan, depth, one_of, simulated, targets
+from nmf_workflow.resources import Needs, mem_mb, runtime
 
 try:
     CONFIG = load(config)
@@ -11,6 +12,7 @@ except ConfigError as error:
     sys.exit(f"The config cannot be used:\n{error}")
 
 PLAN = Plan(CONFIG)
+NEEDS = Needs(CONFIG)
 
 # A param of every rule that computes numbers: an upgrade of the library reruns what it touches.
 VERSION = neuralNMF.__version__

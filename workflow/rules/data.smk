@@ -12,6 +12,9 @@ rule simulate:
         sample=one_of(simulated(CONFIG)),
     conda:
         "../../envs/library.yaml"
+    resources:
+        mem_mb=NEEDS.simulation_mem_mb,
+        runtime=10,
     params:
         cells=PLAN.simulation("cells"),
         genes=PLAN.simulation("genes"),
@@ -40,6 +43,9 @@ rule write_h5:
         sample=one_of(simulated(CONFIG)),
     conda:
         "../../envs/library.yaml"
+    resources:
+        mem_mb=NEEDS.simulation_mem_mb,
+        runtime=10,
     params:
         version=VERSION,
     script:
@@ -59,6 +65,9 @@ rule create_dataset:
         "logs/{sample}/create_dataset.benchmark.tsv"
     conda:
         "../../envs/library.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         names=PLAN.names,
         layers=PLAN.input_layers,
@@ -83,6 +92,9 @@ rule count_cells:
     priority: 100
     conda:
         "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         labels=PLAN.labels,
     script:

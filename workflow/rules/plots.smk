@@ -13,6 +13,9 @@ rule plot_theta:
         "logs/{sample}/{run}/plot_theta_l{layer}.benchmark.tsv"
     conda:
         "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         labels=PLAN.labels,
         max_cells=PLAN.plot("max_cells"),
@@ -32,6 +35,9 @@ rule plot_hierarchy:
         "logs/{sample}/{run}/plot_hierarchy_l{layer}.benchmark.tsv"
     conda:
         "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         labels=None,
         max_cells=PLAN.plot("max_cells"),
@@ -53,6 +59,9 @@ rule plot_beta:
         "logs/{sample}/{run}/plot_beta_l{layer}.benchmark.tsv"
     conda:
         "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     params:
         top_n=PLAN.plot("top_n"),
         max_thresh=PLAN.plot("max_thresh"),
@@ -74,5 +83,8 @@ rule plot_loss:
         "logs/{sample}/{run}/plot_loss.benchmark.tsv"
     conda:
         "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
     script:
         "../scripts/plot_loss.py"

@@ -7,6 +7,7 @@ for number in range(1, depth(CONFIG) + 1):
             f"train_layer{number}"
         input:
             dataset="results/{sample}/dataset.h5ad",
+            # None for the first layer.
             previous=[f"results/{{sample}}/{{run}}/layer{number - 1}.h5nnmf"][: number - 1],
         output:
             ensure(f"results/{{sample}}/{{run}}/layer{number}.h5nnmf", non_empty=True),
@@ -15,10 +16,15 @@ for number in range(1, depth(CONFIG) + 1):
         benchmark:
             f"logs/{{sample}}/{{run}}/train_layer{number}.benchmark.tsv"
         conda:
-            "../../envs/library.yaml"
+            PLAN.environment(number)
         threads: MAX_THREADS
+        resources:
+            mem_mb=NEEDS.fit_mem_mb(number),
+            runtime=NEEDS.fit_runtime(number),
+            gpu=NEEDS.gpu(number),
         params:
             options=PLAN.layer(number),
+            where=PLAN.where(number),
             version=VERSION,
         script:
             "../scripts/train_layer.py"

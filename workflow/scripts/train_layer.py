@@ -9,7 +9,8 @@ from nmf_workflow.script import run
 
 def main(snakemake):
     """Dataset and the model of the layer before in, model out."""
-    options = LayerOptions(**snakemake.params.options, threads=snakemake.threads)
+    params = snakemake.params
+    options = LayerOptions(**params.options, **params.where, threads=snakemake.threads)
     previous = snakemake.input.get("previous")
     model = fit_layer(
         open_dataset(snakemake.input.dataset),

@@ -11,6 +11,7 @@ from typing import Any
 
 from nmf_workflow.config import Config
 from nmf_workflow.problems import GENE_LISTS
+from nmf_workflow.resources import uses_gpu
 
 # Keys of a run that are the same for all of its layers.
 FIT_KEYS = (
@@ -23,7 +24,6 @@ FIT_KEYS = (
     "patience",
     "seed",
     "precision",
-    "data_mem_size",
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
@@ -134,7 +134,7 @@ class Plan:
         return f"results/{wildcards.sample}/{wildcards.run}/layer{last}.h5nnmf"
 
     def layer(self, number: int) -> Callable[[Wildcards], dict[str, Any]]:
-        """The options of one layer's fit: ``neuralNMF.options.LayerOptions`` but for the threads.
+        """The options of one layer's fit that shape its result, for ``LayerOptions``.
 
         Nothing of later layers is among them, so that one more layer leaves the earlier ones alone.
         """
@@ -142,7 +142,7 @@ class Plan:
         def options(wildcards: Wildcards) -> dict[str, Any]:
             run = self.config.runs[wildcards.run]
             own = {key: run[key] for key in FIT_KEYS}
-            own |= {key: run[key][number - 1] for key in ("epochs", "lr", "device")}
+            own |= {key: run[key][number - 1] for key in ("epochs", "lr")}
             own |= {"rank": run["layers"][number - 1]}
             own |= {"normalize": self.normalization(wildcards)}
             if number > 1:
@@ -150,6 +150,28 @@ class Plan:
             return dict(sorted(own.items()))
 
         return options
+
+    def where(self, number: int) -> Callable[..., dict[str, Any]]:
+        """The options of one layer's fit that say where it runs and in how much memory.
+
+        They change the result by rounding only, so they are no reason to fit again: Snakemake
+        leaves out params that are functions of ``input`` when it looks for changes.
+        """
+
+        def options(wildcards: Wildcards, input: Any) -> dict[str, Any]:
+            run = self.config.runs[wildcards.run]
+            return {"device": run["device"][number - 1], "data_mem_size": run["data_mem_size"]}
+
+        return options
+
+    def environment(self, number: int) -> Callable[[Wildcards], str]:
+        """The conda environment of one layer's fit, as seen from ``workflow/rules``."""
+
+        def file(wildcards: Wildcards) -> str:
+            device = self.config.runs[wildcards.run]["device"][number - 1]
+            return f"../../envs/{'gpu' if uses_gpu(device) else 'library'}.yaml"
+
+        return file
 
     def normalization(self, wildcards: Wildcards) -> str:
         """What ``normalize: auto`` means for this sample and this run."""

@@ -1,0 +1,116 @@
+"""Memory, time and GPUs that each rule asks for; docs/cluster.md states and explains the formulas.
+
+All are functions that Snakemake calls once the inputs exist, so they follow the size of the data.
+Every new attempt of a failed job asks for twice as much.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from nmf_workflow.config import Config
+
+# Python, torch and their libraries, without any data; with a GPU its host side comes on top.
+FIT_BASE_MB = 2000
+GPU_BASE_MB = 4000
+BASE_MB = 1500
+# A job's start on a busy file system, and a margin for slow machines.
+BASE_MINUTES = 10
+# Seconds for one non-zero and one program of layer 1, an epoch, on one slow core.
+SECONDS_PER_PRODUCT = 2e-9
+# Epochs' worth of work in the start of a layer.
+START_EPOCHS = 100
+# A stored non-zero: its value and its column.
+BYTES_PER_NONZERO = 8
+# Selected genes found in a cell: fewer than this, and the cells' loadings weigh more than assumed.
+GENES_IN_A_CELL = 100
+# Copies of the cells' loadings that a fit holds at a time.
+LOADINGS = 4
+# Of what is counted, for what is not.
+MARGIN = 1.3
+
+Function = Callable[..., Any]
+
+
+class Needs:
+    """What each rule asks for under a config.
+
+    A layer's needs are those of its most demanding run, so that the runs of one sample, which a
+    cluster may take as one job array with one request, ask for the same.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def runs(self, number: int) -> list[dict[str, Any]]:
+        """The runs that have a layer of this number."""
+        return [run for run in self.config.runs.values() if len(run["layers"]) >= number]
+
+    def fit_mem_mb(self, number: int) -> Function:
+        """Memory of ``train_layer<number>``."""
+        runs = self.runs(number)
+        rank = max(run["layers"][0] for run in runs)
+        wide = 2 if any(run["precision"] == "float64" for run in runs) else 1
+        on_gpu = any(uses_gpu(run["device"][number - 1]) for run in runs)
+        base = FIT_BASE_MB + (GPU_BASE_MB if on_gpu else 0)
+        loadings = LOADINGS * 4 * rank / (BYTES_PER_NONZERO * GENES_IN_A_CELL)
+
+        def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
+            size = input.size_mb
+            held = self.held_mb(wildcards.sample, number, size)
+            return again(base + MARGIN * wide * (held + loadings * size), attempt)
+
+        return mem_mb
+
+    def held_mb(self, sample: str, number: int, size: float) -> float:
+        """What of a data set of some size is in memory at a time: all, or ``data_mem_size`` cells.
+
+        How many genes are found in a cell is not known here; at most all selected ones.
+        """
+        cells = [run["data_mem_size"] for run in self.runs(number)]
+        genes = self.config.samples[sample].dataset["variable_genes"]
+        if None in cells or genes is None:
+            return size
+        return min(size, max(cells) * genes * BYTES_PER_NONZERO / 1e6)
+
+    def fit_runtime(self, number: int) -> Function:
+        """Minutes of ``train_layer<number>``, if it trains to the limit of its epochs."""
+        runs = self.runs(number)
+        work = max((START_EPOCHS + run["epochs"][number - 1]) * run["layers"][0] for run in runs)
+
+        def runtime(wildcards: Any, input: Any, attempt: int) -> int:
+            nonzeros = input.size_mb * 1e6 / BYTES_PER_NONZERO
+            return again(BASE_MINUTES + work * nonzeros * SECONDS_PER_PRODUCT / 60, attempt)
+
+        return runtime
+
+    def gpu(self, number: int) -> Function:
+        """GPUs of ``train_layer<number>``: one if the config asks for ``cuda``, else none."""
+        return lambda wildcards: int(
+            uses_gpu(self.config.runs[wildcards.run]["device"][number - 1])
+        )
+
+    def simulation_mem_mb(self, wildcards: Any, attempt: int) -> int:
+        """Memory of ``simulate`` and ``write_h5``: rates, counts and their copies."""
+        parameters = self.config.samples[wildcards.sample].simulate
+        return again(BASE_MB + 32 * parameters["cells"] * parameters["genes"] / 1e6, attempt)
+
+
+def uses_gpu(device: str) -> bool:
+    """Whether a ``device`` of the config is a GPU that a cluster has to give."""
+    return device.startswith("cuda")
+
+
+def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
+    """Memory of rules that go through their inputs in pieces."""
+    return again(BASE_MB + input.size_mb, attempt)
+
+
+def runtime(wildcards: Any, input: Any, attempt: int) -> int:
+    """Minutes of rules that read their inputs a few times, at about a megabyte a second."""
+    return again(BASE_MINUTES + input.size_mb / 60, attempt)
+
+
+def again(amount: float, attempt: int) -> int:
+    """What the attempt-th try asks for where the first asks for an amount."""
+    return math.ceil(amount) * 2 ** (attempt - 1)
