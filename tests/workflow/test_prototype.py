@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse as sp
 from matplotlib.image import imread
 from neuralNMF.dutil.read_write import write_h5
-from neuralNMF.errors import InputError
+from neuralNMF.errors import InputError, NeuralNMFError
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.model import load_model
 from scipy.optimize import linear_sum_assignment
@@ -47,6 +47,7 @@ def test_the_scripts_are_the_original_ones(shared_data):
         assert script.read_text() in original, script.name
 
 
+@pytest.mark.slow
 def test_files(folder):
     assert (folder / "data" / "sim.h5").is_file()
     names = {path.name for path in (folder / "results").iterdir()}
@@ -67,6 +68,7 @@ def test_files(folder):
             assert picture.std() > 0.1, f"{name} is empty"
 
 
+@pytest.mark.slow
 def test_the_model_fits_and_finds_the_programs(folder):
     adata = anndata.read_h5ad(folder / "results" / "sim.h5nnmf")
     theta1, theta2 = adata.uns["theta_l1"], adata.uns["theta_l2"]
@@ -86,6 +88,7 @@ def test_the_model_fits_and_finds_the_programs(folder):
     assert cosine[rows, columns].min() >= 0.99
 
 
+@pytest.mark.slow
 def test_the_log_tells_the_network_and_the_training(folder):
     log = (folder / "results" / "sim.log").read_text()
     assert "NeuralNMF(" in log
@@ -176,6 +179,10 @@ def test_what_is_missing_is_named(small):
         neuralNMF.plot_gene_loading(adata=adata, col="beta_l3")
     with pytest.raises(InputError, match="layers is empty"):
         neuralNMF.create_model(sample="a", layers=[])
+    with pytest.raises(InputError, match="rank is 2.5"):
+        neuralNMF.create_model(sample="a", layers=[4, 2.5])
+    with pytest.raises(NeuralNMFError, match="tpu"):
+        neuralNMF.create_model(sample="a", device="tpu")
 
 
 def test_h5ad_inputs_are_found(small):
