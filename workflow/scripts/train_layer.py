@@ -11,12 +11,9 @@ def main(snakemake):
     """Dataset and the model of the layer before in, model out."""
     params = snakemake.params
     options = LayerOptions(**params.options, **params.where, threads=snakemake.threads)
-    previous = snakemake.input.get("previous")
-    model = fit_layer(
-        open_dataset(snakemake.input.dataset),
-        load_model(previous) if previous else None,
-        options,
-    )
+    before = [load_model(path) for path in snakemake.input.previous]  # one, or none at layer 1
+    dataset = open_dataset(snakemake.input.dataset)
+    model = fit_layer(dataset, before[0] if before else None, options)
     save_model(snakemake.output[0], model)
 
 
