@@ -365,6 +365,11 @@ def test_loss_curve_marks_layers():
     assert bottom.get_xlabel() == "epochs, counted over all layers"
 
 
+def test_no_line_joins_two_layers():
+    lines = plot_loss(history().assign(phase="joint")).axes[0].lines
+    assert [list(line.get_xdata()) for line in lines[:2]] == [[1, 2, 3], [4, 5, 6]]
+
+
 def test_the_error_has_a_panel_of_its_own_unless_it_is_the_loss():
     assert len(plot_loss(history(scale=1000.0)).axes) == 2
     other = history()

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from neuralNMF.errors import InputError
 from neuralNMF.plots.style import FAINT, new_figure
@@ -31,15 +32,15 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
     axes = figure.subplots(len(panels) + 1, 1, sharex=True)
     for (column, label), panel in zip(panels, axes, strict=False):
         values = history[column].to_numpy(dtype=float)
-        _draw(panel, epochs, values, history["phase"])
+        _draw(panel, epochs, values, history)
         panel.set_ylabel(label)
         finite = values[np.isfinite(values)]
         if finite.min() > 0 and finite.max() / finite.min() >= LOG_FROM:
-            panel.set_yscale("log")
+            _logarithmic(panel)
     best = history.groupby("depth")["loss"].transform("min")
     excess = 100 * (history["loss"] - best) / best.abs().clip(lower=np.finfo(float).tiny)
-    _draw(axes[-1], epochs, excess.where(excess > 0).to_numpy(), history["phase"])
-    axes[-1].set_yscale("log")
+    _draw(axes[-1], epochs, excess.where(excess > 0).to_numpy(), history)
+    _logarithmic(axes[-1])
     axes[-1].set_ylabel("above the best loss\nof the same depth (%)")
     axes[-1].set_xlabel("epochs, counted over all layers")
     _mark_layers(axes, epochs, history["depth"].to_numpy())
@@ -49,6 +50,13 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
     )
     figure.suptitle("Training", fontsize=11)
     return figure
+
+
+def _logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis with plain numbers: 40 and 200, not 4 x 10^1 and 2 x 10^2."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
 def _panels(history: pd.DataFrame, loss_name: str) -> list[tuple[str, str]]:
@@ -63,10 +71,11 @@ def _panels(history: pd.DataFrame, loss_name: str) -> list[tuple[str, str]]:
     return [("loss", loss_name), ("mse", MSE_LABEL)]
 
 
-def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, phases: pd.Series) -> None:
-    """One line a stretch of the same phase; a dot where a stretch has one epoch only."""
-    phases = phases.astype(str).to_numpy()
-    starts = np.flatnonzero(np.r_[True, phases[1:] != phases[:-1]])
+def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, history: pd.DataFrame) -> None:
+    """One line a phase of each layer; a dot where a stretch has one epoch only."""
+    phases, depths = history["phase"].astype(str).to_numpy(), history["depth"].to_numpy()
+    changes = (phases[1:] != phases[:-1]) | (depths[1:] != depths[:-1])
+    starts = np.flatnonzero(np.r_[True, changes])
     named: set[str] = set()
     for start, stop in zip(starts, [*starts[1:], len(phases)], strict=True):
         phase = phases[start]
