@@ -1,6 +1,7 @@
 # What all rules share: the checked config, and the wildcards that stand for its names.
 import neuralNMF
 from nmf_workflow.config import ConfigError, load
+from nmf_workflow.devices import missing_device
 from nmf_workflow.params import Plan, depth, one_of, simulated, targets
 from nmf_workflow.resources import Needs, mem_mb, runtime
 

@@ -28,3 +28,11 @@ for number in range(1, depth(CONFIG) + 1):
             version=VERSION,
         script:
             "../scripts/train_layer.py"
+
+
+# On a cluster, and with environments of their own, the fit itself finds out.
+onstart:
+    if workflow.local_exec and not workflow.deployment_settings.deployment_method:
+        fits = [job for job in workflow.dag.needrun_jobs() if "train_layer" in job.rule.name]
+        if sentence := missing_device(job.params.where["device"] for job in fits):
+            sys.exit(f"Nothing was started: {sentence}")
