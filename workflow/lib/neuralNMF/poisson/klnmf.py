@@ -53,7 +53,7 @@ class KlResult:
 
 @dataclass
 class _Run:
-    """One start: the point to evaluate next, and the last point that came out of a plain EM step."""
+    """One start: the point to evaluate next, and the last one that a plain EM step gave."""
 
     theta: Tensor
     loadings: Tensor
