@@ -25,25 +25,20 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
     is dead: its row, and everything that leads to it, becomes zero.
     """
     scaled_thetas, scaled_betas, dead = [], [], []
-    before = np.ones(thetas[0].shape[0])
-    usage_sum = np.ones((1, thetas[0].shape[0]))
-    for layer, (theta, beta) in enumerate(zip(thetas, betas, strict=True)):
+    rows = np.arange(thetas[0].shape[0])
+    before = np.ones(rows.size)
+    usage_sums = np.ones(rows.size)
+    for theta, beta in zip(thetas, betas, strict=True):
         mass = beta.sum(axis=1, dtype=np.float64)
-        grown = np.asarray(theta, dtype=np.float64) * mass
-        if layer > 0:
-            grown = grown / before[:, None]
-            grown[dead[-1]] = 0.0
-        usage = (usage_sum @ grown).ravel()
+        grown = theta[rows].astype(np.float64) * mass / before[:, None]
+        usage = usage_sums @ grown
         gone = (mass <= 0) | (usage <= 0)
-        order = np.lexsort((np.arange(mass.size), -usage, gone))
         grown[:, gone] = 0.0
-        mass = np.where(gone, 1.0, mass)
-        shares = np.where(gone[:, None], 0.0, beta / mass[:, None])
-        scaled_thetas.append(grown[:, order].astype(theta.dtype))
-        scaled_betas.append(np.ascontiguousarray(shares[order]))
-        dead.append(gone[order])
-        usage_sum = np.where(gone, 0.0, usage)[order][None, :]
-        before = mass[order]
-        if layer + 1 < len(thetas):
-            thetas = [*thetas[: layer + 1], thetas[layer + 1][order], *thetas[layer + 2 :]]
+        # Rows of the next Theta follow the order of this one's columns.
+        rows = np.lexsort((-usage, gone))
+        before = np.where(gone, np.inf, mass)[rows]
+        usage_sums = np.where(gone, 0.0, usage)[rows]
+        scaled_thetas.append(grown[:, rows].astype(theta.dtype))
+        scaled_betas.append(np.where(gone, 0.0, beta.T / np.where(gone, 1.0, mass)).T[rows])
+        dead.append(gone[rows])
     return Factors(scaled_thetas, scaled_betas, dead)
