@@ -9,8 +9,9 @@ ARGS ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPECS := pyproject.toml constraints.txt
-# More workers than this gain nothing: torch and numba use threads of their own.
-PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist worksteal
+# More workers than this gain nothing: torch and numba use threads of their own. Tests of one file
+# share what is made once and stay in one process.
+PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 CODE := workflow tests benchmarks
 SNAKEFILES := Snakefile workflow/rules
 

@@ -66,10 +66,11 @@ class Workflow:
         command += ["--directory", self.folder]
         if "--dry-run" not in arguments and "--lint" not in arguments:
             command += ["--cores", "2"]
+        command += arguments
         if config is not None:
             command += ["--configfile", self.configure(config)]
         done = subprocess.run(
-            [*map(str, command), *map(str, arguments)],
+            [*map(str, command)],
             cwd=self.folder.parent,
             env=clean_environment(self.folder),
             stdout=subprocess.PIPE,
