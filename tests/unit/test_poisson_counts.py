@@ -6,6 +6,7 @@ import scipy.sparse
 import torch
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.counts import library_size, rows_counts, tensor_counts
+from neuralNMF.poisson.dense import dense_counts
 from neuralNMF.poisson.deviance import PoissonDeviance, gradient_parts, poisson_deviance
 
 N, M, K = 23, 17, 4
@@ -78,6 +79,21 @@ def test_curvature_equals_the_dense_formula(maker, problem):
     np.testing.assert_allclose(columns, bend.T @ (scale[:, None] * theta), rtol=1e-11, atol=1e-12)
     wanted = scale[:, None] * (ratio @ direction - bend @ loadings)
     np.testing.assert_allclose(rows, wanted, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("maker", [*MAKERS, "dense"])
+def test_hessian_equals_the_dense_formula(maker, problem):
+    x, scale, theta, loadings = problem
+    rate, ratio = dense_rates(x, scale, theta, loadings)
+    weight = np.divide(ratio, rate, where=x > 0, out=0 * x)
+    u = scale[:, None] * theta
+    wanted = np.einsum("ij,ia,ib->jab", weight, u, u)[:, *np.tril_indices(K)]
+    if maker == "dense":
+        counts = dense_counts(torch.tensor(x), scale, floor=0.0, rows=10)
+    else:
+        counts = make(maker, x, scale, borders=(0, 9, N))
+    found = counts.hessian(torch.tensor(theta), torch.tensor(loadings))
+    np.testing.assert_allclose(found, wanted, rtol=1e-11)
 
 
 @pytest.mark.parametrize("maker", MAKERS)

@@ -124,8 +124,9 @@ def test_known_programs_are_found_given_theta():
     assert (abs(found.mean - torch.tensor(beta.T)) < 8 * found.deviation).all()
 
 
-def fresh():
-    return PmfState(PRIOR, steps=150, tol=0.0, adjoint_tol=1e-12)
+def fresh(direct=True):
+    memory = 1 << 29 if direct else 0
+    return PmfState(PRIOR, steps=150, tol=0.0, adjoint_tol=1e-12, hessian_bytes=memory)
 
 
 def check_against_differences(function, *inputs, seed=0):
@@ -148,10 +149,11 @@ def check_against_differences(function, *inputs, seed=0):
         assert found == pytest.approx(wanted, rel=1e-6)
 
 
-def test_the_gradient_by_theta_is_that_of_the_fixed_point():
+@pytest.mark.parametrize("direct", [True, False])
+def test_the_gradient_by_theta_is_that_of_the_fixed_point(direct):
     x, theta, scale, _ = draw(5, cells=8, genes=4, rank=2)
     counts = sparse(x, scale)
-    check_against_differences(lambda part: pmf_loadings(part, counts, fresh()), theta)
+    check_against_differences(lambda part: pmf_loadings(part, counts, fresh(direct)), theta)
 
 
 def test_the_gradient_goes_through_two_layers():
@@ -173,15 +175,16 @@ def test_a_gradient_borrowed_from_the_last_update_alone_would_be_wrong():
     gradients = []
     for steps in (20, 0):
         leaf = torch.tensor(theta, requires_grad=True)
-        state = fresh()
+        state = fresh(direct=False)
         state.adjoint_steps = steps
         pmf_loadings(leaf, counts, state).square().sum().backward()
         gradients.append(leaf.grad)
     assert (gradients[0] - gradients[1]).norm() > 0.1 * gradients[0].norm()
 
 
+@pytest.mark.parametrize("memory", [1 << 29, 0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_empty_rows_columns_and_dead_or_equal_factors_make_no_nan(dtype):
+def test_empty_rows_columns_and_dead_or_equal_factors_make_no_nan(dtype, memory):
     x, theta, scale, _ = draw(7)
     x[3], x[:, 2] = 0, 0
     theta[:, 1] = 0
@@ -189,7 +192,7 @@ def test_empty_rows_columns_and_dead_or_equal_factors_make_no_nan(dtype):
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
     counts = rows_counts(matrix, scale, dtype=dtype)
     theta = torch.tensor(theta, dtype=dtype, requires_grad=True)
-    state = PmfState(PRIOR, steps=50)
+    state = PmfState(PRIOR, steps=50, hessian_bytes=memory)
     loadings = pmf_loadings(theta, counts, state)
     loadings.square().sum().backward()
     assert np.isfinite(state.solution.elbo).all()

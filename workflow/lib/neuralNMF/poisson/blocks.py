@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.sparse import split_rows
-from neuralNMF.poisson.loops import curvature_sums, rate_sums
+from neuralNMF.poisson.loops import curvature_sums, hessian_sums, rate_sums
 
 # Cells summed in the precision of the fit before the sum is carried on in double precision.
 _FLUSH = 16384
-# Non-zeros gathered at a time on the torch path; 2 x 20 x 4 bytes each at rank 20: about 80 MB.
-_GATHER = 1 << 19
+# Non-zeros widened to double precision at a time.
+_PIECE = 1 << 20
 
 
 class Block(Protocol):
@@ -50,6 +50,12 @@ class Block(Protocol):
     ) -> None:
         """Derivatives of sum x omega / lambda: by theta, and minus that by the loadings."""
 
+    def hessian(self, theta: Tensor, loadings: Tensor, floor: float, out: Tensor) -> None:
+        """Adds the packed lower triangles of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T to ``out``.
+
+        Shape: out (M, k (k + 1) / 2) float64 on the host.
+        """
+
     def sums(self) -> CountSums:
         """Sums over the counts alone."""
 
@@ -68,7 +74,7 @@ class CountSums:
         """From the non-zeros (any shape, zeros allowed) and the cells' totals (n,)."""
         total = entropy = log_factorials = 0.0
         # In pieces, so that no copy of the non-zeros is made.
-        for part in values.split(_GATHER):
+        for part in values.split(_PIECE):
             wide = part.double()
             total += float(wide.sum())
             entropy += float(torch.xlogy(wide, wide).sum())
@@ -97,7 +103,7 @@ class RowsBlock:
 
     def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
         array, narrow, scale, floor = self._prepared(theta, floor, loadings)
-        partial, parts = self._slices(columns is not None, theta)
+        partial, parts = self._slices(theta, theta.shape[1] if columns is not None else 0)
         logs = np.zeros(self._borders.size - 1)
         rate_sums(
             self._borders,
@@ -122,7 +128,7 @@ class RowsBlock:
 
     def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
         array, narrow, scale, floor = self._prepared(theta, floor, loadings, direction)
-        partial, parts = self._slices(True, theta)
+        partial, parts = self._slices(theta, theta.shape[1])
         curvature_sums(
             self._borders,
             self.indptr,
@@ -141,6 +147,24 @@ class RowsBlock:
         )
         _add_in_order(columns, parts)
 
+    def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
+        array, narrow, scale, floor = self._prepared(theta, floor, loadings)
+        partial, parts = self._slices(theta, out.shape[1])
+        hessian_sums(
+            self._borders,
+            self.indptr,
+            self._unsigned,
+            self.data,
+            scale,
+            array,
+            narrow[0],
+            floor,
+            _FLUSH,
+            partial,
+            parts,
+        )
+        _add_in_order(out, parts)
+
     def sums(self) -> CountSums:  # noqa: D102
         data, indptr = np.asarray(self.data), self.indptr - self.indptr[0]
         rows = scipy.sparse.csr_matrix(
@@ -154,87 +178,10 @@ class RowsBlock:
         narrow = [np.ascontiguousarray(part.numpy(), dtype=array.dtype) for part in small]
         return array, narrow, self.scale.astype(array.dtype, copy=False), array.dtype.type(floor)
 
-    def _slices(self, wanted: bool, theta: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        threads = self._borders.size - 1
-        shape = (threads, self.genes if wanted else 0, theta.shape[1])
+    def _slices(self, theta: Tensor, width: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self._borders.size - 1, self.genes if width else 0, width)
         dtype = np.float64 if theta.dtype == torch.float64 else np.float32
         return np.empty(shape, dtype), np.zeros(shape)
-
-
-@dataclass
-class TensorBlock:
-    """CSR rows as tensors on any device: chunked gathers in plain torch.
-
-    Shape: indptr (n + 1,) int64, starting at zero; indices (nnz,) int64; data (nnz,); scale (n,).
-    """
-
-    indptr: Tensor
-    indices: Tensor
-    data: Tensor
-    scale: Tensor
-
-    def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
-        scaled, small, added = self._prepared(theta, columns, loadings)
-        log_sum = 0.0
-        if rows is not None:
-            rows.zero_()
-        for row, gene, x in self._gathers():
-            u, v = scaled[row], small[0][gene]
-            rate = (u * v).sum(1) + floor
-            log_sum += float((x * rate.log()).sum(dtype=_wide(x)))
-            ratio = (x / rate)[:, None]
-            if rows is not None:
-                rows.index_add_(0, row, ratio * v)
-            if columns is not None:
-                added.index_add_(0, gene, (ratio * u).to(added.dtype))
-        if rows is not None:
-            rows.mul_(self.scale.to(rows.dtype)[:, None])
-        if columns is not None:
-            columns += added.cpu().double()
-        return log_sum
-
-    def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
-        scaled, small, added = self._prepared(theta, columns, loadings, direction)
-        if rows is not None:
-            rows.zero_()
-        for row, gene, x in self._gathers():
-            u, v, d = scaled[row], small[0][gene], small[1][gene]
-            rate = (u * v).sum(1) + floor
-            ratio = (x / rate)[:, None]
-            bend = ratio * ((u * d).sum(1) / rate)[:, None]
-            if rows is not None:
-                rows.index_add_(0, row, ratio * d - bend * v)
-            added.index_add_(0, gene, (bend * u).to(added.dtype))
-        if rows is not None:
-            rows.mul_(self.scale.to(rows.dtype)[:, None])
-        columns += added.cpu().double()
-
-    def sums(self) -> CountSums:  # noqa: D102
-        values = self.data.cpu()
-        row_of = torch.repeat_interleave(self.indptr.cpu().diff())
-        cells = torch.zeros(self.indptr.numel() - 1, dtype=torch.float64)
-        return CountSums.of(values, cells.index_add_(0, row_of, values.double()))
-
-    def _prepared(self, theta: Tensor, columns: Tensor | None, *small: Tensor) -> tuple:
-        scaled = theta.detach() * self.scale.to(theta.dtype)[:, None]
-        narrow = [part.to(device=theta.device, dtype=theta.dtype) for part in small]
-        added = None
-        if columns is not None:
-            added = torch.zeros(columns.shape, dtype=_wide(theta), device=theta.device)
-        return scaled, narrow, added
-
-    def _gathers(self):
-        total = self.indices.numel()
-        for start in range(0, total, _GATHER):
-            part = slice(start, min(start + _GATHER, total))
-            place = torch.arange(part.start, part.stop, device=self.indices.device)
-            row = torch.searchsorted(self.indptr, place, right=True) - 1
-            yield row, self.indices[part], self.data[part]
-
-
-def _wide(values: Tensor) -> torch.dtype:
-    # Apple's devices have no double precision.
-    return values.dtype if values.device.type == "mps" else torch.float64
 
 
 def _add_in_order(columns: Tensor, parts: np.ndarray) -> None:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.blocks import Block, RowsBlock, TensorBlock
+from neuralNMF.poisson.blocks import Block, RowsBlock
+from neuralNMF.poisson.tensor_blocks import TensorBlock
 
 FLOOR = 1e-10
 
@@ -111,6 +112,17 @@ class Counts:
             part = theta[start:stop]
             block.curvature(part, loadings, direction, self.floor, mine, by_column)
         return by_column, by_row
+
+    def hessian(self, theta: Tensor, loadings: Tensor) -> Tensor:
+        """H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i, for every gene j.
+
+        Shape: returns the lower triangles by rows, (M, k (k + 1) / 2) float64 on the host.
+        """
+        rank = theta.shape[1]
+        out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
+        for start, stop, block in self._blocks():
+            block.hessian(theta[start:stop], loadings, self.floor, out)
+        return out
 
     def weights(self, theta: Tensor) -> Tensor:
         """Sum over cells of s_i theta_ik: (k,) float64 on the host."""

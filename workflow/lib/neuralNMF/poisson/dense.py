@@ -45,6 +45,15 @@ class DenseBlock:
             rows.mul_(self.scale.to(rows)[:, None])
         columns += (bend.T @ scaled).cpu().double()
 
+    def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
+        scaled, small = self._prepared(theta, loadings)
+        rate = scaled @ small.T + floor
+        weight = _ratio(_ratio(self.entries, rate), rate)
+        low, high = torch.tril_indices(theta.shape[1], theta.shape[1], device=theta.device)
+        # A few rows at a time: the products of pairs of programs are k (k + 1) / 2 wide.
+        for part, w in zip(scaled.split(1024), weight.split(1024), strict=True):
+            out += (w.T @ (part[:, low] * part[:, high])).cpu().double()
+
     def sums(self) -> CountSums:  # noqa: D102
         entries = self.entries.cpu()
         return CountSums.of(entries.reshape(-1), entries.sum(1, dtype=torch.float64))

@@ -166,3 +166,55 @@ def curvature_sums(
                 for t in range(rank):
                     total[j, t] += mine[j, t]
             first = last
+
+
+@numba.njit(**_OPTIONS)
+def hessian_sums(
+    borders,
+    indptr,
+    indices,
+    data,
+    scale,
+    theta,
+    loadings,
+    floor,
+    flush,
+    partial,
+    sums,
+):
+    """Lower triangles, by rows, of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i.
+
+    Shape: partial, sums (threads, M, k (k + 1) / 2); sums float64 +=. Other arguments as above.
+    """
+    genes, rank = loadings.shape
+    entries = partial.shape[2]
+    origin = indptr[0]
+    for thread in numba.prange(borders.shape[0] - 1):
+        u = np.empty(rank, theta.dtype)
+        outer = np.empty(entries, theta.dtype)
+        mine, total = partial[thread], sums[thread]
+        first = borders[thread]
+        while first < borders[thread + 1]:
+            last = min(first + flush, borders[thread + 1])
+            mine[:] = 0
+            for i in range(first, last):
+                for t in range(rank):
+                    u[t] = scale[i] * theta[i, t]
+                e = 0
+                for a in range(rank):
+                    for b in range(a + 1):
+                        outer[e] = u[a] * u[b]
+                        e += 1
+                for p in range(indptr[i] - origin, indptr[i + 1] - origin):
+                    j = indices[p]
+                    value = floor
+                    for t in range(rank):
+                        value += u[t] * loadings[j, t]
+                    q = data[p] / value / value
+                    target = mine[j]
+                    for e in range(entries):
+                        target[e] += q * outer[e]
+            for j in range(genes):
+                for e in range(entries):
+                    total[j, e] += mine[j, e]
+            first = last

@@ -9,15 +9,17 @@ where u_i = s_i theta_i, c_jk = v_jk sum_i (x_ij / lambda_ij) u_ik and psi' is t
 function. The bracket L is symmetric and positive semidefinite, so the adjoint equation (I -
 df/da)^T w = g is, with w = psi'^(1/2) y, the symmetric one
 
-(I - psi'^(1/2) L psi'^(1/2)) y = psi'^(-1/2) g,
+S y = psi'^(-1/2) g,    S = I - psi'^(1/2) L psi'^(1/2).
 
-solved by conjugate gradients for all columns at once: one pass over the non-zeros a step, at most k
-steps. The answer is the gradient of the converged E[beta]; it is exact where the posterior has
-converged, and its error is of the order of the distance from the fixed point otherwise.
+The k x k matrices H of all columns come from one pass over the non-zeros, and S is solved
+directly; where they would not fit (``PmfState.hessian_bytes``) conjugate gradients take their
+place, one pass a step. The answer is the gradient of the converged E[beta]: exact where the
+posterior has converged, otherwise off by the order of the distance from the fixed point.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,14 +40,16 @@ from neuralNMF.poisson.posterior import (
 class PmfState:
     """Posterior of one layer, carried from epoch to epoch, and how it is solved.
 
-    steps, tol: of the updates (``posterior.solve``); adjoint_steps, adjoint_tol: of the conjugate
-    gradients, relative to the right-hand side.
+    steps, tol: of the updates (``posterior.solve``). hessian_bytes: what the matrices of the
+    adjoint may take, M k^2 x 8 bytes twice and as much again for every two threads; above it,
+    conjugate gradients run for ``adjoint_steps`` or to ``adjoint_tol`` of the right-hand side.
     """
 
     prior: GammaPrior
     steps: int = 5
     tol: float = 1e-8
-    adjoint_steps: int = 20
+    hessian_bytes: int = 1 << 29
+    adjoint_steps: int = 40
     adjoint_tol: float = 1e-4
     posterior: GammaPosterior | None = None
     solution: Solution | None = None
@@ -81,7 +85,7 @@ class PmfMean(torch.autograd.Function):
         shape, rate = posterior.shape, posterior.rate
         factor = posterior.log_mean.exp()
         gain = counts.rates(theta, factor, columns=True).columns
-        adjoint = _adjoint(counts, theta, posterior.shape, factor, gain, grad / rate, state)
+        adjoint = _adjoint(counts, theta, shape, factor, gain, grad / rate, state)
         direction = factor * adjoint
         bend, by_theta = counts.curvature(theta, factor, direction, rows=True)
         by_factor = adjoint * gain - bend
@@ -118,28 +122,61 @@ def _adjoint(
     right: Tensor,
     state: PmfState,
 ) -> Tensor:
-    """W (M, k) of (I - df/da)^T w = g, by conjugate gradients in each column at once."""
+    """w (M, k) of (I - df/da)^T w = g, column by column."""
     root = torch.polygamma(1, shape).sqrt()
     expected = factor * gain
+    genes, rank = shape.shape
+    if 16 * genes * rank**2 <= state.hessian_bytes:
+        low, high = torch.tril_indices(rank, rank)
+        system = torch.zeros((genes, rank, rank), dtype=torch.float64)
+        side = root * factor
+        system[:, low, high] = counts.hessian(theta, factor) * side[:, low] * side[:, high]
+        system[:, high, low] = system[:, low, high]
+        system.diagonal(dim1=1, dim2=2).add_(1 - root.square() * expected)
+        return root * _solve_symmetric(system, right / root)
 
     def product(y: Tensor) -> Tensor:
         w = root * y
         bend, _ = counts.curvature(theta, factor, factor * w)
         return y - root * (expected * w - factor * bend)
 
-    target = right / root
+    steps = min(state.adjoint_steps, 2 * rank)
+    return root * _conjugate_gradients(product, right / root, steps, state.adjoint_tol)
+
+
+def _solve_symmetric(system: Tensor, right: Tensor) -> Tensor:
+    """Solves S y = g for S (M, k, k), g (M, k).
+
+    S is positive definite at a strict maximum of the ELBO. Where two programs are one it is not:
+    directions without curvature get none of the gradient instead of an infinite one.
+    """
+    factor, failed = torch.linalg.cholesky_ex(system)
+    y = torch.cholesky_solve(right[..., None], factor)[..., 0]
+    bad = failed > 0
+    if bad.any():
+        values, vectors = torch.linalg.eigh(system[bad])
+        inverse = torch.where(values > 1e-10, values, torch.inf).reciprocal()
+        part = torch.einsum("mki,mk->mi", vectors, right[bad])
+        y[bad] = torch.einsum("mki,mi->mk", vectors, inverse * part)
+    return y
+
+
+def _conjugate_gradients(
+    product: Callable[[Tensor], Tensor], target: Tensor, steps: int, tol: float
+) -> Tensor:
+    """Solves every column's system at once, each until it is done: target (M, k)."""
     y = target.clone()
     residual = target - product(y)
     search = residual.clone()
     square = residual.square().sum(1)
-    enough = (state.adjoint_tol**2) * target.square().sum(1)
+    enough = (tol**2) * target.square().sum(1)
     active = square > enough
-    for _ in range(min(state.adjoint_steps, 2 * theta.shape[1])):
+    for _ in range(steps):
         if not active.any():
             break
         image = product(search)
         bending = (search * image).sum(1)
-        # Not a maximum along this direction (two programs that are one): leave the column there.
+        # No maximum along this direction (two programs that are one): leave the column there.
         active &= bending > 1e-12 * search.square().sum(1)
         step = torch.where(active, square / bending, 0.0)[:, None]
         y = y + step * search
@@ -148,4 +185,4 @@ def _adjoint(
         search = residual + torch.where(active, fresh / square, 0.0)[:, None] * search
         square = fresh
         active &= square > enough
-    return root * y
+    return y
