@@ -18,6 +18,7 @@ from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.network import NeuralNMF
+from neuralNMF.nndsvd import nndsvd_theta
 from neuralNMF.optimize import make_optimizer
 from neuralNMF.options import LayerOptions
 from neuralNMF.pretrain import pretrain_first, pretrain_later, random_theta, unit_usages
@@ -124,15 +125,11 @@ def _start(run: _Run, previous: Model | None) -> tuple[list[Tensor], Training | 
     """The parameters that training starts from, and the record of the first layer's start."""
     options, products = run.options, run.products
     if previous is None:
-        theta = random_theta(
-            products.shape[0],
-            options.rank,
-            run.generator,
-            device=products.device,
-            dtype=products.dtype,
-        )
         if options.init == "random":
-            return [theta], None
+            shape = (products.shape[0], options.rank)
+            place = {"device": products.device, "dtype": products.dtype}
+            return [random_theta(*shape, run.generator, **place)], None
+        theta = nndsvd_theta(products, options.rank, run.generator)
         theta, started = pretrain_first(
             theta,
             products,

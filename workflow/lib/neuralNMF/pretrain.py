@@ -1,7 +1,7 @@
 """Where a layer starts from (architecture.md, `pretrain`).
 
-Layer 1 starts from a random Theta_1 and is brought to an NMF of X' by the ``auto`` optimiser, whose steps are then those
-of HALS. A later layer starts from an NMF of the programs before it, a small problem, so that several starts are affordable.
+Layer 1 starts from the singular vectors of X' and is brought to an NMF by the ``auto`` optimiser, whose steps are then
+those of HALS. A later layer starts from an NMF of the programs before it, a small problem, so that several starts are affordable.
 """
 
 from __future__ import annotations
