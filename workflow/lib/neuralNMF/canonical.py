@@ -1,4 +1,7 @@
-"""One form for each factorisation: programs that sum to 1, ordered by usage, dead ones last (architecture.md, `canonical`)."""
+"""One form for each factorisation (architecture.md, `canonical`).
+
+Programs sum to 1, are ordered by usage, and dead ones come last.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Factors:
-    """thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); betas[l] (k_{l+1}, M); dead[l] (k_{l+1},) bool."""
+    """A factorisation in canonical form.
+
+    Shape: thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); betas[l] (k_{l+1}, M); dead[l] (k_{l+1},).
+    """
 
     thetas: list[np.ndarray]
     betas: list[np.ndarray]
@@ -18,11 +24,14 @@ class Factors:
 
 
 def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Factors:
-    """beta_l -> D_l beta_l, Theta_l -> D_{l-1} Theta_l D_l^-1 with D_l = 1 / row sums of beta_l, and a fixed order.
+    """The same product with programs that sum to 1, in a fixed order.
 
-    The product Theta_1 ... Theta_L beta_L stays what it was. Theta_1 then holds each cell's expression per program and row i of
-    Theta_l (l >= 2) what share of fine program i each coarse program makes up. A program that no cell uses or whose beta is zero
-    is dead: its row, and everything that leads to it, becomes zero.
+    beta_l -> D_l beta_l, Theta_l -> D_{l-1} Theta_l D_l^-1 with D_l = 1 / row sums of beta_l.
+
+    The product Theta_1 ... Theta_L beta_L stays what it was. Theta_1 then holds each cell's
+    expression per program and row i of Theta_l (l >= 2) what share of fine program i each coarse
+    program makes up. A program that no cell uses or whose beta is zero is dead: its row, and
+    everything that leads to it, becomes zero.
     """
     scaled_thetas, scaled_betas, dead = [], [], []
     rows = np.arange(thetas[0].shape[0])

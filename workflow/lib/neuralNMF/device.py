@@ -14,7 +14,8 @@ _KNOWN = re.compile(r"(cpu|mps|cuda(:\d+)?)")
 def resolve_device(name: str) -> torch.device:
     """The torch device of a config's name: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
 
-    ``auto`` takes the first CUDA device where there is one, else the CPU. Raises DeviceError where the device is absent.
+    ``auto`` takes the first CUDA device where there is one, else the CPU. Raises DeviceError where
+    the device is absent.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,8 +28,9 @@ def resolve_device(name: str) -> torch.device:
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
             raise DeviceError(
-                f"device is '{name}' but torch {torch.__version__} finds {found} CUDA devices here: "
-                "take 'device: auto' or 'cpu', or run where a GPU and a CUDA build of torch are."
+                f"device is '{name}' but torch {torch.__version__} finds {found} CUDA devices "
+                "here: take 'device: auto' or 'cpu', or run where there are a GPU and a CUDA "
+                "build of torch."
             )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(

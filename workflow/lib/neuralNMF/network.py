@@ -1,6 +1,9 @@
-"""The network: Theta_1 ... Theta_L as parameters, beta_1 ... beta_L solved from them (architecture.md, `network`).
+"""The network: Theta_1 ... Theta_L as parameters, beta_1 ... beta_L solved from them.
 
-Inside the library the programs are held as loadings, beta transposed (M, k), so that a gene's entries lie together.
+See `network` in architecture.md.
+
+Inside the library the programs are held as loadings, beta transposed (M, k), so that a gene's
+entries lie together.
 """
 
 from __future__ import annotations
@@ -20,8 +23,10 @@ from neuralNMF.products import gram as gram_of_cells
 class Pass:
     """What one forward pass found.
 
-    loss: scalar, differentiable, in units of the sum of squares of X'; error: the reconstruction's sum of squares;
-    loadings: beta_l transposed (M, k_l), l = 1 ... L; reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
+    loss: scalar, differentiable, in units of the sum of squares of X';
+    error: the reconstruction's sum of squares;
+    loadings: beta_l transposed (M, k_l), l = 1 ... L;
+    reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
     gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1).
     """
 
@@ -34,12 +39,15 @@ class Pass:
 
 
 class NeuralNMF(nn.Module):
-    """X' ~ Theta_1 Theta_2 ... Theta_L beta_L with beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2, beta_0 = X'.
+    """X' ~ Theta_1 Theta_2 ... Theta_L beta_L with every beta solved from the Theta.
+
+    beta_0 = X', beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2.
 
     Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) float64 on the host.
-    ``energy``: the loss is the sum of all layers' errors instead of the reconstruction's (Will et al., arXiv 2303.00058).
-    It is taken with the columns of every Theta at unit length: otherwise the errors of the later layers could be made
-    as small as one likes by moving the scale from beta_1 into Theta_1.
+    ``energy``: the loss is the sum of all layers' errors instead of the reconstruction's (Will et
+    al., arXiv 2303.00058). It is taken with the columns of every Theta at unit length: otherwise
+    the errors of the later layers could be made as small as one likes by moving the scale from
+    beta_1 into Theta_1.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class NeuralNMF(nn.Module):
         self._starts = [WarmStart() for _ in thetas]
 
     def extra_repr(self) -> str:
+        """The layers and shapes, for `repr`."""
         shapes = [tuple(theta.shape) for theta in self.thetas]
         return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, energy={self.energy}"
 
@@ -89,7 +98,7 @@ class NeuralNMF(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """After a step: with ``energy``, put the unit length that the loss works with into the parameters."""
+        """After a step, with ``energy``: put the loss's unit length into the parameters."""
         if not self.energy:
             return
         for layer, theta in enumerate(self.thetas):
@@ -98,10 +107,13 @@ class NeuralNMF(nn.Module):
 
     @torch.no_grad()
     def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
-        """Second derivatives of the halved loss in each Theta with beta held: (left, right), d -> left d right.
+        """Second derivatives of the halved loss in each Theta with beta held.
 
-        Theta_1: (None, R R^T) with R (k_1, M); Theta_l: (U^T U, V V^T) with U = Theta_1 ... Theta_{l-1} and
-        V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to the one before it: (1, beta_l beta_l^T).
+        Pairs (left, right): d -> left d right.
+
+        Theta_1: (None, R R^T) with R (k_1, M); Theta_l: (U^T U, V V^T) with U = Theta_1 ...
+        Theta_{l-1} and V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to
+        the one before it: (1, beta_l beta_l^T).
         """
         loadings = [loading.detach() for loading in found.loadings]
         if self.energy:
@@ -137,7 +149,10 @@ def _residual(square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Te
 
 
 def _inverse_lengths(gram: Tensor) -> Tensor:
-    """1 / length of every column, from their Gram matrix; 0 for a dead factor. Shape: (k, k) -> (k,)."""
+    """1 / length of every column, from their Gram matrix; 0 for a dead factor.
+
+    Shape: (k, k) -> (k,).
+    """
     squares = gram.diagonal()
     alive = squares > 0
     # The inner `where` keeps the gradient of the root finite where it is not used.

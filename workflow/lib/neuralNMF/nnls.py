@@ -1,8 +1,9 @@
 """Batched non-negative least squares with exact derivatives.
 
-S = argmin_{S >= 0} 1/2 tr(S'GS) - tr(S'B): the solver behind every beta of the least-squares network
-(architecture.md, `nnls`). All columns share G. The k x k work is done on the host in double precision, whatever the
-device and precision of the data: it is small, and the normal equations square the condition number.
+S = argmin_{S >= 0} 1/2 tr(S'GS) - tr(S'B): the solver behind every beta of the least-squares
+network (architecture.md, `nnls`). All columns share G. The k x k work is done on the host in double
+precision, whatever the device and precision of the data: it is small, and the normal equations
+square the condition number.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from neuralNMF.kernels.nnls import solve_columns, solve_supports
 
-# A variable whose squared distance from the span of the others is below this share of its length is dependent on them:
-# rounding of the two products in single precision leaves about this much.
+# A variable whose squared distance from the span of the others is below this share of its length is
+# dependent on them: rounding of the two products in single precision leaves about this much.
 DEPENDENT = {torch.float32: 1e-7, torch.float64: 1e-13}
 _SLACK = 1e-12
 
@@ -44,7 +45,7 @@ def _solve(
 ) -> _Factorised:
     columns, k = cross.shape
     diagonal = np.diag(gram).copy()
-    # Unit diagonal: the answer does not depend on the units of a factor, and one tolerance fits all.
+    # Unit diagonal: the answer does not depend on a factor's units, and one tolerance fits all.
     scale = np.zeros(k)
     alive = diagonal > 0
     scale[alive] = 1.0 / np.sqrt(diagonal[alive])
@@ -62,20 +63,21 @@ def _solve(
 
 class _Nnls(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gram, cross, tiny, start, threads):  # noqa: ANN001, ANN205
+    def forward(ctx, gram, cross, tiny, start, threads):
         solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads)
         ctx.solved = solved
         return torch.from_numpy(solved.solution)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):  # noqa: ANN001, ANN205
+    def backward(ctx, grad):
         solved: _Factorised = ctx.solved
         right = np.ascontiguousarray(grad.numpy() * solved.scale)
         adjoint = np.empty_like(right)
         solve_supports(solved.factors, solved.support, right, adjoint, solved.threads)
         adjoint *= solved.scale
-        # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there through G = Theta' Theta.
+        # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there
+        # through G = Theta' Theta.
         return (
             torch.from_numpy(-(adjoint.T @ solved.solution)),
             torch.from_numpy(adjoint),
@@ -100,13 +102,14 @@ def nnls(
         - cross: (M, k) float64 on the host, B transposed
         - returns: (M, k), beta transposed
 
-    A factor with a zero diagonal in ``gram`` (dead) gets a zero column and a zero gradient, one that depends linearly on
-    others (``dependent``: relative squared distance) likewise where the others are in use. ``start`` keeps the supports from
-    one call to the next. Differentiable once, in both arguments; at a point where an entry is just leaving or entering the
-    support the derivative is the one-sided one of the support that was found.
+    A factor with a zero diagonal in ``gram`` (dead) gets a zero column and a zero gradient, one
+    that depends linearly on others (``dependent``: relative squared distance) likewise where the
+    others are in use. ``start`` keeps the supports from one call to the next. Differentiable once,
+    in both arguments; at a point where an entry is just leaving or entering the support the
+    derivative is the one-sided one of the support that was found.
 
-    Source: Kim & Park 2011 (block principal pivoting); the derivative is that of the active normal equations
-    G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
+    Source: Kim & Park 2011 (block principal pivoting); the derivative is that of the active normal
+    equations G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
     """
     threads = threads or torch.get_num_threads()
     return _Nnls.apply(gram, cross, dependent, start, threads)

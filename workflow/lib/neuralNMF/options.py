@@ -21,14 +21,17 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """Options of `fit_layer`, for the layer that it adds. Raises InputError on a value out of range.
+    """Options of `fit_layer`, for the layer that it adds.
 
-    rank: programs of the layer. epochs: the limit of joint training, which stops by itself. lr: step size; ``auto`` needs
-    none. optimizer: ``auto`` (monotone), ``adam`` or ``gd``. normalize, transform: see `scaling`. beta: how programs are
-    found from Theta. loss: what training lowers. init: ``nmf`` pretrains the layer, ``random`` does not. joint: train the earlier
-    layers too. tol, patience: training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
-    seed: of the random start. device, precision: of the cells' side. data_mem_size: cells held in memory, None for all.
-    threads: of the host, None for torch's own number.
+    Raises InputError on a value out of range.
+
+    rank: programs of the layer. epochs: the limit of joint training, which stops by itself. lr:
+    step size; ``auto`` needs none. optimizer: ``auto`` (monotone), ``adam`` or ``gd``. normalize,
+    transform: see `scaling`. beta: how programs are found from Theta. loss: what training lowers.
+    init: ``nmf`` pretrains the layer, ``random`` does not. joint: train the earlier layers too.
+    tol, patience: training ends once the loss fell by less than ``tol`` of itself over ``patience``
+    epochs. seed: of the random start. device, precision: of the cells' side. data_mem_size: cells
+    held in memory, None for all. threads: of the host, None for torch's own number.
     """
 
     rank: int

@@ -1,8 +1,11 @@
-"""The only two things ever done with the cells: X' @ S and X'^T @ Theta (architecture.md, `products`).
+"""The only two things ever done with the cells: X' @ S and X'^T @ Theta.
 
-X' is the normalised matrix diag(cells) X diag(genes); it is never formed from a sparse X, the two vectors are applied to the
-small factor instead. X is held as blocks of cells: one block when it is in memory, many when it is streamed. Every kind
-of block does the same arithmetic, so that the results differ by rounding only.
+See `products` in architecture.md.
+
+X' is the normalised matrix diag(cells) X diag(genes); it is never formed from a sparse X, the two
+vectors are applied to the small factor instead. X is held as blocks of cells: one block when it is
+in memory, many when it is streamed. Every kind of block does the same arithmetic, so that the
+results differ by rounding only.
 """
 
 from __future__ import annotations
@@ -58,6 +61,7 @@ class RowsBlock:
         self._borders = split_rows(self.indptr, self.threads)
 
     def times(self, right: Tensor, out: Tensor) -> None:
+        """See `Block.times`."""
         rank = right.shape[1]
         padded = np.zeros((self.genes, padded_width(rank)), dtype=_numpy_dtype(out.dtype))
         padded[:, :rank] = right.numpy()
@@ -67,6 +71,7 @@ class RowsBlock:
         )
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
+        """See `Block.add_transposed_times`."""
         rank, threads = left.shape[1], self._borders.size - 1
         shape = (threads, self.genes, padded_width(rank))
         array = left.numpy()
@@ -89,6 +94,7 @@ class RowsBlock:
             sums += torch.from_numpy(part[:, :rank])
 
     def square_sum(self, genes: Tensor) -> float:
+        """See `Block.square_sum`."""
         squares = (genes.numpy() ** 2)[:, None]
         per_cell = np.zeros((self.indptr.size - 1, 1))
         padded = np.zeros((self.genes, padded_width(1)))
@@ -109,7 +115,8 @@ class RowsBlock:
 class TensorBlock:
     """A dense tensor, or a pair of sparse CSR tensors (X and its transpose), on any device.
 
-    torch multiplies by the transpose of a CSR matrix far more slowly than by a CSR matrix, so both are kept.
+    torch multiplies by the transpose of a CSR matrix far more slowly than by a CSR matrix, so both
+    are kept.
     """
 
     matrix: Tensor
@@ -117,11 +124,13 @@ class TensorBlock:
     cells: Tensor
 
     def times(self, right: Tensor, out: Tensor) -> None:
+        """See `Block.times`."""
         right = right.to(device=out.device, dtype=out.dtype)
         torch.mm(self.matrix, right, out=out)
         out.mul_(self.cells[:, None])
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
+        """See `Block.add_transposed_times`."""
         if self.matrix.layout == torch.sparse_csr:
             sums += (self.transposed @ (left * self.cells[:, None])).cpu().double()
             return
@@ -131,6 +140,7 @@ class TensorBlock:
             sums += (self.matrix[part].T @ scaled).cpu().double()
 
     def square_sum(self, genes: Tensor) -> float:
+        """See `Block.square_sum`."""
         cells = self.cells.cpu().double()
         if self.matrix.layout == torch.sparse_csr:
             pattern = self.matrix.cpu()
@@ -148,7 +158,8 @@ class TensorBlock:
 class Products:
     """The two products with X' = diag(cells) X diag(genes), over blocks of cells.
 
-    Shape: X' (N, M). ``blocks()`` yields ``(first cell, past the last cell, block)`` in order, anew at each call.
+    Shape: X' (N, M). ``blocks()`` yields ``(first cell, past the last cell, block)`` in order, anew
+    at each call.
     """
 
     def __init__(
@@ -176,7 +187,8 @@ class Products:
     def times(self, right: Tensor) -> Tensor:
         """X' @ right.
 
-        Shape: right (M, k) float64 on the host; returns (N, k) on the device, in the precision of the fit.
+        Shape: right (M, k) float64 on the host; returns (N, k) on the device, in the precision of
+        the fit.
         """
         scaled = right * self._genes[:, None]
         out = torch.empty((self.shape[0], right.shape[1]), device=self.device, dtype=self.dtype)
@@ -210,21 +222,25 @@ def gram(theta: Tensor) -> Tensor:
 
 
 class CellSums(torch.autograd.Function):
-    """(Theta_1, X') -> (G, B^T): all that the loss sees of the cells (Theta_1^T Theta_1 and X'^T Theta_1).
+    """(Theta_1, X') -> (G, B^T): all that the loss sees of the cells.
+
+    G = Theta_1^T Theta_1 and B^T = X'^T Theta_1.
 
     Shape: theta (N, k_1); returns G (k_1, k_1) and B^T (M, k_1), float64 on the host.
     One pass over X forward, one backward: dTheta_1 = X' dB^T + Theta_1 (dG + dG^T).
     """
 
     @staticmethod
-    def forward(ctx, theta, products):  # noqa: ANN001, ANN205
+    def forward(ctx, theta, products):
+        """G and B^T."""
         ctx.save_for_backward(theta)
         ctx.products = products
         return gram(theta), products.transposed_times(theta)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_gram, grad_cross):  # noqa: ANN001, ANN205
+    def backward(ctx, grad_gram, grad_cross):
+        """The gradient in Theta_1; none in X'."""
         (theta,) = ctx.saved_tensors
         grad = ctx.products.times(grad_cross)
         symmetric = (grad_gram + grad_gram.T).to(device=theta.device, dtype=theta.dtype)
@@ -236,7 +252,7 @@ def _numpy_dtype(dtype: torch.dtype) -> type:
 
 
 def rows_products(
-    matrix,  # noqa: ANN001  (scipy.sparse.csr_matrix)
+    matrix,  # scipy.sparse.csr_matrix
     cells: np.ndarray | None = None,
     genes: np.ndarray | None = None,
     *,

@@ -1,4 +1,7 @@
-"""Normalisation as two vectors: X' = diag(cells) f(X) diag(genes), f keeping zeros zero (architecture.md, `scaling`)."""
+"""Normalisation as two vectors (architecture.md, `scaling`).
+
+X' = diag(cells) f(X) diag(genes), with an f that keeps zeros zero.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ _CHUNK = 50_000
 class Scaling:
     """How raw counts become the matrix that is factorised.
 
-    cells (N,), genes (M,) float64. With a ``transform`` the cell factor acts on the counts before it, else after.
+    cells (N,), genes (M,) float64. With a ``transform`` the cell factor acts on the counts before
+    it, else after.
     """
 
     cells: np.ndarray
@@ -32,7 +36,10 @@ class Scaling:
         return self.cells if self.transform == "none" else np.ones_like(self.cells)
 
     def values(self, data: np.ndarray, indptr: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """The values of the non-zeros of cells ``start`` to ``stop``: ``data`` itself without a transform."""
+        """The values of the non-zeros of cells ``start`` to ``stop``.
+
+        ``data`` itself without a transform.
+        """
         if self.transform == "none":
             return data
         scaled = data * np.repeat(self.cells[start:stop].astype(np.float32), np.diff(indptr))
@@ -43,8 +50,9 @@ class Scaling:
 def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
     """The two vectors of ``normalize`` for a data set.
 
-    counts: ones; library: median total / the cell's total, over the selected genes; variance: that, and
-    1 / standard deviation of each gene after it (1 for a gene that never varies). One pass over the data for ``variance``.
+    counts: ones; library: median total / the cell's total, over the selected genes; variance: that,
+    and 1 / standard deviation of each gene after it (1 for a gene that never varies). One pass over
+    the data for ``variance``.
     """
     cells = np.ones(dataset.shape[0])
     genes = np.ones(dataset.shape[1])
@@ -66,7 +74,8 @@ def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
         squares += np.bincount(counts.indices, values**2, dataset.shape[1])
         dataset.release()
     variance = squares / dataset.shape[0] - (sums / dataset.shape[0]) ** 2
-    # A gene that is the same everywhere has nothing to be scaled by; rounding may leave it a speck of variance.
+    # A gene that is the same everywhere has nothing to be scaled by; rounding may leave it a speck
+    # of variance.
     varies = variance > 1e-12 * squares / dataset.shape[0]
     genes[varies] = 1.0 / np.sqrt(variance[varies])
     return Scaling(cells, genes, transform)

@@ -1,4 +1,4 @@
-"""The training loop: epochs until the loss has settled, the best kept, the history returned as data."""
+"""The training loop: epochs until the loss has settled, the best kept, the history as data."""
 
 from __future__ import annotations
 
@@ -49,8 +49,9 @@ def train(
 ) -> Training:
     """Up to ``epochs`` epochs; leaves the network at the best point that was seen.
 
-    Ends early once the best loss fell by less than ``tol`` of itself over ``patience`` epochs. ``entries``: N x M, what losses are
-    divided by. ``keep_best``: needed for an optimiser that may go up; costs a copy of the parameters. ``name``: for the log and the progress bar; none, no log.
+    Ends early once the best loss fell by less than ``tol`` of itself over ``patience`` epochs.
+    ``entries``: N x M, what losses are divided by. ``keep_best``: needed for an optimiser that may
+    go up; costs a copy of the parameters. ``name``: for the log and the progress bar; none, no log.
     """
     result = Training(Status.LIMIT)
     best: list[Tensor] = []

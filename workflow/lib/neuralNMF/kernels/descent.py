@@ -3,14 +3,14 @@
 import numba
 import numpy as np
 
-# Rows handled side by side: each vector lane is a cell, so that the loop over coordinates, which is serial within
-# a cell, costs no waiting.
+# Rows handled side by side: each vector lane is a cell, so that the loop over coordinates, which is
+# serial within a cell, costs no waiting.
 _TILE = 16
 
 
 @numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def descend_rows(theta, slope, curvature, sweeps, threads):  # noqa: ANN001, ANN201
-    """Lowers <slope_i, d> + 1/2 d' H d over theta_i + d >= 0 for every row i, in place of ``theta``.
+def descend_rows(theta, slope, curvature, sweeps, threads):
+    """Lowers <slope_i, d> + 1/2 d' H d over theta_i + d >= 0 for every row i, in place.
 
     theta, slope (N, k); curvature H (k, k), all of one type. A coordinate without curvature stays.
     """
@@ -47,7 +47,7 @@ def descend_rows(theta, slope, curvature, sweeps, threads):  # noqa: ANN001, ANN
 
 
 @numba.njit(error_model="numpy", cache=True)
-def descend_matrix(theta, slope, left, right, sweeps):  # noqa: ANN001, ANN201
+def descend_matrix(theta, slope, left, right, sweeps):
     """Lowers <slope, D> + 1/2 tr(left D right D') over theta + D >= 0, in place of ``theta``.
 
     theta, slope (a, b); left (a, a); right (b, b).

@@ -1,9 +1,11 @@
 """Non-negative least squares from normal equations, column by column, and its derivative.
 
-minimise 1/2 s'Gs - s'b over s >= 0, for one G (k, k) and many b. Each column starts from the support it had last time.
-Block principal pivoting (Kim & Park 2011, SIAM J. Sci. Comput. 33(6)) settles nearly all columns; one that has not settled
-after a few exchanges, which happens for nearly dependent columns, is solved by the active-set method of Lawson & Hanson (1974),
-which always ends. A variable that depends on the others of its support (its pivot is at most ``tiny``) is left at zero.
+minimise 1/2 s'Gs - s'b over s >= 0, for one G (k, k) and many b. Each column starts from the
+support it had last time. Block principal pivoting (Kim & Park 2011, SIAM J. Sci. Comput. 33(6))
+settles nearly all columns; one that has not settled after a few exchanges, which happens for nearly
+dependent columns, is solved by the active-set method of Lawson & Hanson (1974), which always ends.
+A variable that depends on the others of its support (its pivot is at most ``tiny``) is left at
+zero.
 
 G is expected with a unit diagonal (or a zero row and column for a dead factor).
 """
@@ -16,7 +18,7 @@ _PARALLEL = {**_SERIAL, "parallel": True}
 
 
 @numba.njit(**_SERIAL)
-def _factor(gram, order, count, lower, tiny):  # noqa: ANN001, ANN202
+def _factor(gram, order, count, lower, tiny):
     """Cholesky factor of gram[order, order]; returns how many of ``order`` were independent.
 
     Dependent variables are taken out of ``order`` (the rest keep their sequence). ``lower`` (k, k).
@@ -40,7 +42,7 @@ def _factor(gram, order, count, lower, tiny):  # noqa: ANN001, ANN202
 
 
 @numba.njit(**_SERIAL)
-def _substitute(lower, order, count, right, out):  # noqa: ANN001, ANN202
+def _substitute(lower, order, count, right, out):
     """out[:count] = (L L')^-1 right[order]."""
     for a in range(count):
         value = right[order[a]]
@@ -55,7 +57,7 @@ def _substitute(lower, order, count, right, out):  # noqa: ANN001, ANN202
 
 
 @numba.njit(**_SERIAL)
-def _descent(gram, right, order, count, values, variable):  # noqa: ANN001, ANN202
+def _descent(gram, right, order, count, values, variable):
     """Negative gradient of one variable: b_i - G_iP s_P."""
     value = right[variable]
     for a in range(count):
@@ -64,8 +66,11 @@ def _descent(gram, right, order, count, values, variable):  # noqa: ANN001, ANN2
 
 
 @numba.njit(**_SERIAL)
-def _pivoting(gram, right, passive, order, lower, values, tiny, slack, rounds):  # noqa: ANN001, ANN202
-    """Block principal pivoting from ``passive``; returns the size of the support, -1 if unsettled."""
+def _pivoting(gram, right, passive, order, lower, values, tiny, slack, rounds):
+    """Block principal pivoting from ``passive``.
+
+    Returns the size of the support, -1 if unsettled.
+    """
     k = right.shape[0]
     best = k + 1
     patience = 3
@@ -105,7 +110,7 @@ def _pivoting(gram, right, passive, order, lower, values, tiny, slack, rounds): 
 
 
 @numba.njit(**_SERIAL)
-def _drop(order, solution, count):  # noqa: ANN001, ANN202
+def _drop(order, solution, count):
     """Takes the variables whose value is zero out of the support, keeping their sequence."""
     kept = 0
     for a in range(count):
@@ -116,7 +121,7 @@ def _drop(order, solution, count):  # noqa: ANN001, ANN202
 
 
 @numba.njit(**_SERIAL)
-def _active_set(gram, right, order, lower, values, solution, tiny, slack):  # noqa: ANN001, ANN202
+def _active_set(gram, right, order, lower, values, solution, tiny, slack):
     """Lawson & Hanson from the empty support; returns the size of the support."""
     k = right.shape[0]
     solution[:] = 0
@@ -173,11 +178,12 @@ def _active_set(gram, right, order, lower, values, solution, tiny, slack):  # no
 
 
 @numba.njit(**_PARALLEL)
-def solve_columns(gram, right, support, solution, factors, tiny, relative_slack, threads):  # noqa: ANN001, ANN201
+def solve_columns(gram, right, support, solution, factors, tiny, relative_slack, threads):
     """Solves every row of ``right`` (M, k) in place of ``solution`` (M, k).
 
     ``support`` (M, k) bool: where to start from, and on return where the solution is positive.
-    ``factors`` (M, k (k + 1) / 2): Cholesky factor of each support, packed by rows, for ``solve_supports``.
+    ``factors`` (M, k (k + 1) / 2): Cholesky factor of each support, packed by rows, for
+    ``solve_supports``.
     """
     columns, k = right.shape
     for thread in numba.prange(threads):
@@ -202,8 +208,11 @@ def solve_columns(gram, right, support, solution, factors, tiny, relative_slack,
 
 
 @numba.njit(**_PARALLEL)
-def solve_supports(factors, support, right, out, threads):  # noqa: ANN001, ANN201
-    """out (M, k): G_PP^-1 right_P on each row's support, zero off it, with the factors kept by ``solve_columns``."""
+def solve_supports(factors, support, right, out, threads):
+    """out (M, k): G_PP^-1 right_P on each row's support, zero off it.
+
+    With the factors kept by ``solve_columns``.
+    """
     columns, k = right.shape
     for thread in numba.prange(threads):
         order = np.zeros(k, np.int64)

@@ -1,8 +1,9 @@
 """Sparse times dense on CSR rows, walked row by row in both directions.
 
-The rows are split among threads by non-zeros. Both kernels read every non-zero once and never need a transposed copy.
-Inner loops run over ``width`` = k rounded up to eight, so that they compile to whole vector registers.
-Indices are passed as unsigned integers, which spares the test for negative ones in the inner loop.
+The rows are split among threads by non-zeros. Both kernels read every non-zero once and never need
+a transposed copy. Inner loops run over ``width`` = k rounded up to eight, so that they compile to
+whole vector registers. Indices are passed as unsigned integers, which spares the test for negative
+ones in the inner loop.
 """
 
 import numba
@@ -27,7 +28,7 @@ def split_rows(indptr: np.ndarray, threads: int) -> np.ndarray:
 
 
 @numba.njit(**_OPTIONS)
-def rows_times(borders, indptr, indices, data, scale, right, out):  # noqa: ANN001, ANN201
+def rows_times(borders, indptr, indices, data, scale, right, out):
     """out (n, k) = diag(scale) X (n, M) @ right (M, width); ``out`` may be narrower than ``right``.
 
     ``indptr`` may start above zero: ``indices`` and ``data`` are the arrays of the rows at hand.
@@ -61,11 +62,11 @@ def rows_times(borders, indptr, indices, data, scale, right, out):  # noqa: ANN0
 
 
 @numba.njit(**_OPTIONS)
-def rows_transposed_times(borders, indptr, indices, data, scale, left, partial, sums, flush):  # noqa: ANN001, ANN201
+def rows_transposed_times(borders, indptr, indices, data, scale, left, partial, sums, flush):
     """sums (threads, M, width) float64 += X^T (M, n) diag(scale) @ left (n, k), one slice a thread.
 
-    ``partial`` has the precision of the data; it is emptied into ``sums`` every ``flush`` rows, so that a
-    sum over a million cells loses no more than a sum over ``flush`` cells does.
+    ``partial`` has the precision of the data; it is emptied into ``sums`` every ``flush`` rows, so
+    that a sum over a million cells loses no more than a sum over ``flush`` cells does.
     """
     width = partial.shape[2]
     rank = left.shape[1]
