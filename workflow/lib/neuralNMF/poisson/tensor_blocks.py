@@ -10,8 +10,9 @@ from torch import Tensor
 
 from neuralNMF.poisson.blocks import CountSums
 
-# Non-zeros gathered at a time; 2 x 20 x 4 bytes each at rank 20: about 80 MB.
-_GATHER = 1 << 19
+# Non-zeros gathered at a time. Larger pieces are several times slower on a CPU (fresh pages for
+# every temporary); elsewhere they save launches, at some 5 x k x 4 bytes a non-zero.
+_GATHER_CPU, _GATHER = 1 << 17, 1 << 20
 
 
 @dataclass
@@ -28,36 +29,36 @@ class TensorBlock:
 
     def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
         scaled, small, added = self._prepared(theta, columns, loadings)
-        log_sum = 0.0
+        log_sum = torch.zeros((), dtype=_wide(scaled), device=scaled.device)
         if rows is not None:
             rows.zero_()
-        for row, gene, x in self._gathers(_GATHER):
+        for row, gene, x in self._gathers(1):
             u, v = scaled[row], small[0][gene]
             rate = (u * v).sum(1) + floor
-            log_sum += float((x * rate.log()).sum(dtype=_wide(x)))
+            log_sum += (x * rate.log()).sum(dtype=log_sum.dtype)
             ratio = (x / rate)[:, None]
             if rows is not None:
                 rows.index_add_(0, row, ratio * v)
             if columns is not None:
-                added.index_add_(0, gene, (ratio * u).to(added.dtype))
+                _add_at(added, gene, ratio * u)
         if rows is not None:
             rows.mul_(self.scale.to(rows.dtype)[:, None])
         if columns is not None:
             columns += added.cpu().double()
-        return log_sum
+        return float(log_sum)
 
     def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
         scaled, small, added = self._prepared(theta, columns, loadings, direction)
         if rows is not None:
             rows.zero_()
-        for row, gene, x in self._gathers(_GATHER):
+        for row, gene, x in self._gathers(1):
             u, v, d = scaled[row], small[0][gene], small[1][gene]
             rate = (u * v).sum(1) + floor
             ratio = (x / rate)[:, None]
             bend = ratio * ((u * d).sum(1) / rate)[:, None]
             if rows is not None:
                 rows.index_add_(0, row, ratio * d - bend * v)
-            added.index_add_(0, gene, (bend * u).to(added.dtype))
+            _add_at(added, gene, bend * u)
         if rows is not None:
             rows.mul_(self.scale.to(rows.dtype)[:, None])
         columns += added.cpu().double()
@@ -66,11 +67,11 @@ class TensorBlock:
         scaled, small, added = self._prepared(theta, out, loadings)
         low, high = torch.tril_indices(theta.shape[1], theta.shape[1], device=theta.device)
         # As many entries at a time as elsewhere: each non-zero has k (k + 1) / 2 of them here.
-        for row, gene, x in self._gathers(max(1, _GATHER // theta.shape[1])):
+        for row, gene, x in self._gathers(theta.shape[1]):
             u = scaled[row]
             rate = (u * small[0][gene]).sum(1) + floor
             weighted = (x / rate / rate)[:, None] * u[:, low] * u[:, high]
-            added.index_add_(0, gene, weighted.to(added.dtype))
+            _add_at(added, gene, weighted)
         out += added.cpu().double()
 
     def sums(self) -> CountSums:  # noqa: D102
@@ -87,8 +88,10 @@ class TensorBlock:
             added = torch.zeros(columns.shape, dtype=_wide(theta), device=theta.device)
         return scaled, narrow, added
 
-    def _gathers(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Row, gene and count of the non-zeros, ``size`` at a time."""
+    def _gathers(self, share: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Row, gene and count of the non-zeros, piece by piece, of a ``share``-th of the size."""
+        on_cpu = self.indices.device.type == "cpu"
+        size = max(1, (_GATHER_CPU if on_cpu else _GATHER) // share)
         total = self.indices.numel()
         for start in range(0, total, size):
             part = slice(start, min(start + size, total))
@@ -100,3 +103,10 @@ class TensorBlock:
 def _wide(values: Tensor) -> torch.dtype:
     # Apple's devices have no double precision.
     return values.dtype if values.device.type == "mps" else torch.float64
+
+
+def _add_at(total: Tensor, index: Tensor, values: Tensor) -> None:
+    # One piece's sum in the precision of the fit, which is several times faster on a CPU; the sum
+    # of the pieces in double precision.
+    part = torch.zeros(total.shape, dtype=values.dtype, device=values.device)
+    total += part.index_add_(0, index, values)
