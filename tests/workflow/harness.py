@@ -64,7 +64,7 @@ class Workflow:
         """Run Snakemake to the end; with `check`, a failure fails the test."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", self.source / "Snakefile"]
         command += ["--directory", self.folder]
-        if "--dry-run" not in arguments and "--lint" not in arguments:
+        if not {"--dry-run", "--lint", "--workflow-profile"} & set(arguments):
             command += ["--cores", "2"]
         command += arguments
         if config is not None:
@@ -76,6 +76,7 @@ class Workflow:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
+            timeout=600,
         )
         assert not check or done.returncode == 0, done.stdout
         return Result(done.returncode, done.stdout)

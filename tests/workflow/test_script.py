@@ -71,3 +71,29 @@ def test_threads_of_the_rule(snakemake):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("variables", "job"),
+    [
+        ({"SLURM_JOB_ID": "12"}, "12"),
+        ({"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "11", "SLURM_ARRAY_TASK_ID": "3"}, "11_3"),
+        ({"JOB_ID": "7"}, "7"),
+        ({}, None),
+    ],
+)
+def test_the_log_names_the_cluster_s_job(variables, job, snakemake, monkeypatch):
+    for name in (
+        "SLURM_JOB_ID",
+        "SLURM_ARRAY_JOB_ID",
+        "SLURM_ARRAY_TASK_ID",
+        "JOB_ID",
+        "LSB_JOBID",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    run(lambda _: None, snakemake)
+    expected = f"cluster job {job}" if job else ""
+    assert Path(snakemake.log[0]).read_text().strip().endswith(expected)
+    assert ("cluster job" in Path(snakemake.log[0]).read_text()) == bool(job)

@@ -1,6 +1,7 @@
 """What every script under Snakemake's ``script:`` does first and last: log, threads, errors."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """
     handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
     limit_threads(snakemake.threads)
+    if job := cluster_job():
+        logger.info("cluster job %s", job)
     try:
         main(snakemake)
     except NeuralNMFError as error:
@@ -65,6 +68,18 @@ def stop_logging(handlers: list[logging.Handler]) -> None:
             target.removeHandler(handler)
     for handler in handlers:
         handler.close()
+
+
+def cluster_job() -> str | None:
+    """The id of the Slurm, SGE or LSF job that this process runs in, None if in none.
+
+    It is what the cluster's own accounts and logs know the job by.
+    """
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    if array and task:
+        return f"{array}_{task}"
+    names = ("SLURM_JOB_ID", "LSB_JOBID", "JOB_ID")
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def limit_threads(threads: int) -> None:
