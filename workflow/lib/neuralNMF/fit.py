@@ -18,13 +18,19 @@ from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.network import NeuralNMF
-from neuralNMF.nndsvd import nndsvd_theta
 from neuralNMF.optimize import make_optimizer
 from neuralNMF.options import LayerOptions
-from neuralNMF.pretrain import pretrain_first, pretrain_later, random_theta, unit_usages
+from neuralNMF.pretrain import (
+    SAMPLE_CELLS,
+    first_programs,
+    pretrain_first,
+    pretrain_later,
+    random_theta,
+    unit_usages,
+)
 from neuralNMF.products import Products
-from neuralNMF.scaling import fit_scaling
-from neuralNMF.source import dataset_products
+from neuralNMF.scaling import Scaling, fit_scaling
+from neuralNMF.source import dataset_products, sample_products
 from neuralNMF.train import Training, train
 
 _log = logging.getLogger(__name__)
@@ -38,6 +44,8 @@ _SHARED = ("normalize", "transform", "beta", "loss", "precision")
 class _Run:
     """What the steps of one layer's fit share."""
 
+    dataset: Dataset
+    scaling: Scaling
     products: Products
     options: LayerOptions
     generator: torch.Generator
@@ -69,7 +77,7 @@ def fit_layer(
     )
     # One stream of random numbers for each layer, so that a layer's start depends on nothing but the seed and its depth.
     generator = torch.Generator().manual_seed(options.seed * 1000 + depth)
-    run = _Run(products, options, generator, threads, progress)
+    run = _Run(dataset, scaling, products, options, generator, threads, progress)
     thetas, started = _start(run, previous)
     network, trained = _train(run, thetas)
     model = _model(network, products, dataset)
@@ -129,9 +137,9 @@ def _start(run: _Run, previous: Model | None) -> tuple[list[Tensor], Training | 
             shape = (products.shape[0], options.rank)
             place = {"device": products.device, "dtype": products.dtype}
             return [random_theta(*shape, run.generator, **place)], None
-        theta = nndsvd_theta(products, options.rank, run.generator)
+        loadings = first_programs(_sample(run), options.rank, run.generator, threads=run.threads)
         theta, started = pretrain_first(
-            theta,
+            loadings,
             products,
             tol=options.tol,
             patience=options.patience,
@@ -152,6 +160,17 @@ def _start(run: _Run, previous: Model | None) -> tuple[list[Tensor], Training | 
     else:
         later = pretrain_later(programs, options.rank, run.generator, threads=run.threads)
     return [*thetas, later], None
+
+
+def _sample(run: _Run) -> Products:
+    """All cells where they are few, else a random sample of them on the host."""
+    cells = run.dataset.shape[0]
+    if cells <= SAMPLE_CELLS:
+        return run.products
+    chosen = torch.randperm(cells, generator=run.generator)[:SAMPLE_CELLS].sort().values.numpy()
+    return sample_products(
+        run.dataset, run.scaling, chosen, dtype=run.products.dtype, threads=run.threads
+    )
 
 
 def _train(run: _Run, thetas: list[Tensor]) -> tuple[NeuralNMF, Training]:

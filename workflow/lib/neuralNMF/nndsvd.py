@@ -13,7 +13,6 @@ from neuralNMF.products import Products, gram
 
 _OVERSAMPLED = 8
 _POWER_ITERATIONS = 3
-_BLUR = 5.0
 
 
 def singular_vectors(
@@ -43,11 +42,9 @@ def singular_vectors(
 
 
 def nndsvd_theta(products: Products, rank: int, generator: torch.Generator) -> Tensor:
-    """Theta_1 (N, rank) from the signed halves of the singular vectors, blurred by random numbers.
+    """Theta_1 (N, rank) from the signed halves of the singular vectors.
 
     Of each pair of vectors, the half (both positive or both negative) that carries more is taken.
-    Then uniform noise of ``_BLUR`` times a column's mean is added: of the starts compared in
-    benchmarks/README.md, this one led to the lowest loss and to the same programs from most seeds.
     """
     left, values, right = singular_vectors(products, rank, generator)
     for j in range(rank):
@@ -59,10 +56,4 @@ def nndsvd_theta(products: Products, rank: int, generator: torch.Generator) -> T
         if not positive:
             column.neg_()
         column.clamp_min_(0).mul_((values[j].item() * weight) ** 0.5 / max(length, 1e-30))
-    level = _BLUR * left.mean(dim=0)
-    # Drawn on the host, so that every device starts alike, and in parts, so that no second array
-    # of this size is made.
-    for part in left.split(65536):
-        noise = torch.rand(part.shape, generator=generator, dtype=part.dtype)
-        part.add_(noise.to(part.device).mul_(level))
     return left

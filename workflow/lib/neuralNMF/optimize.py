@@ -1,4 +1,4 @@
-"""Ways to lower the network's loss over Theta >= 0: ``auto``, ``adam`` and ``gd``, behind one interface."""
+"""Ways to lower the network's loss over Theta >= 0: ``auto``, ``adam``, ``gd``, one interface."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from neuralNMF.kernels.columns import descend_columns
 from neuralNMF.kernels.descent import descend_matrix, descend_rows
 from neuralNMF.network import NeuralNMF, Pass
 from neuralNMF.products import Products
 
-# Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step nearer to Newton's.
+# Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
+# nearer to Newton's.
 _SWEEPS = 4
 _MOST_DAMPING = 2.0**12
 
@@ -29,11 +31,13 @@ class Optimizer(Protocol):
 class Auto:
     """Accelerated projected Newton-type steps: monotone, and without a step size to choose.
 
-    The gradient is the network's own, by autograd. Each Theta then goes to (nearly) the minimum over Theta >= 0 of the quadratic
-    model with that gradient and the curvature that the loss has with beta held, by coordinate descent. For one layer, the model lies
-    above the loss and the step is that of HALS (Cichocki & Phan 2009); for several, it may not, and the curvature is
-    raised until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails, with the factors of
-    Ang & Gillis (2019, Neural Computation 31(2)). Two passes over X an epoch, three after a failed extrapolation.
+    The gradient is the network's own, by autograd. Each Theta then goes to (nearly) the minimum
+    over Theta >= 0 of the quadratic model with that gradient and the curvature that the loss has
+    with beta held, by coordinate descent. For one layer, the model lies above the loss and the step
+    is that of HALS (Cichocki & Phan 2009); for several, it may not, and the curvature is raised
+    until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails,
+    with the factors of Ang & Gillis (2019, Neural Computation 31(2)). Two passes over X an epoch,
+    three after a failed extrapolation.
 
     ``damping``: the curvature's first multiple, 1 / lr.
     Holds at most four copies of Theta_1.
@@ -57,6 +61,7 @@ class Auto:
         self.found = self._evaluate([theta.data for theta in self._trained])
 
     def epoch(self) -> bool:
+        """One step that does not raise the loss; False where none was found."""
         if self._proposal is None:
             self._proposal = self._propose()
         before = [theta.data for theta in self._trained]
@@ -84,7 +89,10 @@ class Auto:
         return True
 
     def _extrapolated(self, level: float) -> Pass | None:
-        """Moves on beyond the proposal in the direction from the last one; None where the loss is higher there."""
+        """Moves on beyond the proposal in the direction from the last one.
+
+        Returns None where the loss is higher there.
+        """
         if self._previous is None:
             # Nothing to extrapolate from yet: the proposal itself, but kept for the next time.
             trial = [new.clone() for new in self._proposal]
@@ -137,24 +145,22 @@ class Auto:
 
 
 def _descend_cells(theta: Tensor, slope: Tensor, curvature: Tensor, threads: int) -> None:
-    """Coordinate descent for every row of theta (N, k), in place; slope (N, k), curvature (k, k)."""
+    """Coordinate descent for every row of theta (N, k), in place.
+
+    Shape: slope (N, k), curvature (k, k).
+    """
     if theta.device.type == "cpu":
         own = curvature.to(theta.dtype).numpy()
         descend_rows(theta.numpy(), slope.numpy(), own, _SWEEPS, threads)
         return
-    own = curvature.to(device=theta.device, dtype=theta.dtype)
-    for _ in range(_SWEEPS):
-        for q in (curvature.diagonal() > 0).nonzero().ravel().tolist():
-            moved = (theta[:, q] - slope[:, q] / own[q, q]).clamp_min_(0)
-            slope.addr_(moved - theta[:, q], own[q])
-            theta[:, q] = moved
+    descend_columns(theta, slope, curvature.to(device=theta.device, dtype=theta.dtype), _SWEEPS)
 
 
 class Projected:
-    """Adam or plain gradient steps on the mean squared error, each followed by a projection on Theta >= 0.
+    """Adam or plain gradient steps on the mean squared error, projected on Theta >= 0.
 
-    Not monotone: the caller keeps the best. ``gd`` with lr 1 is the original program's way. With ``lr: auto``,
-    adam's rate is 2 % of the mean entry of each Theta, and gd's is 1.
+    Not monotone: the caller keeps the best. ``gd`` with lr 1 is the original program's way. With
+    ``lr: auto``, adam's rate is 2 % of the mean entry of each Theta, and gd's is 1.
     """
 
     def __init__(
@@ -174,6 +180,7 @@ class Projected:
         self.found = network(products)
 
     def epoch(self) -> bool:
+        """One gradient step and its projection; always True."""
         self._steps.zero_grad()
         (self.found.loss / self._entries).backward()
         self._steps.step()

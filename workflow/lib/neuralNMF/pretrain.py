@@ -1,26 +1,32 @@
 """Where a layer starts from (architecture.md, `pretrain`).
 
-Layer 1 starts from the singular vectors of X' and is brought to an NMF by the ``auto`` optimiser, whose steps are then
-those of HALS. A later layer starts from an NMF of the programs before it, a small problem, so that several starts are affordable.
+Every layer starts from an NMF of what it factorises: X' for the first, the programs before it for a
+later one. Several starts are tried, and the best is kept: the loss has many minima. For the first
+layer they are tried on a sample of cells, so that trying costs the same whatever N is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from neuralNMF.kernels.columns import descend_columns
+from neuralNMF.kernels.descent import descend_rows
 from neuralNMF.network import NeuralNMF
+from neuralNMF.nndsvd import nndsvd_theta
 from neuralNMF.optimize import Auto
 from neuralNMF.products import Products, gram, tensor_products
 from neuralNMF.train import Training, train
 
+SAMPLE_CELLS = 20_000
+
 _FIRST_EPOCHS = 60
-_STARTS = 10
-_TRIAL_EPOCHS = 10
-_KEPT = 3
-_LATER_EPOCHS = 100
+_BLUR = 5.0
+_SOLVE_SWEEPS = 30
+_TRIAL_EPOCHS = 15
+_FINAL_EPOCHS = 100
 
 
 def random_theta(
@@ -31,21 +37,63 @@ def random_theta(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Uniform in (0, 1), drawn on the host so that every device starts alike. Shape: (rows, rank)."""
+    """Uniform in (0, 1), drawn on the host so that every device starts alike.
+
+    Shape: (rows, rank).
+    """
     return torch.rand((rows, rank), generator=generator, dtype=dtype).to(device)
 
 
+def first_programs(
+    sample: Products, rank: int, generator: torch.Generator, *, threads: int
+) -> Tensor:
+    """Loadings (M, k_1) that layer 1 starts from, the best of several NMFs of a sample of cells.
+
+    Each start is that of the singular vectors blurred by uniform noise. Random starts leave
+    programs merged that no later step separates; singular vectors alone lead to one minimum, often
+    not the lowest (benchmarks/README.md, "Starts").
+    """
+    base = nndsvd_theta(sample, rank, generator)
+    level = _BLUR * base.mean(dim=0)
+
+    def blurred() -> Tensor:
+        noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
+        return base + level * noise
+
+    return _best(sample, blurred, starts=6, kept=2, threads=threads)[1]
+
+
+def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
+    """Theta_1 (N, k) of given loadings (M, k): each cell's least squares over theta >= 0.
+
+    By coordinate descent from zero, enough for a start. One pass over X'.
+    """
+    slope = -products.times(loadings)
+    curvature = (loadings.T @ loadings).to(device=slope.device, dtype=slope.dtype)
+    theta = torch.zeros_like(slope)
+    if slope.device.type == "cpu":
+        args = theta.numpy(), slope.numpy(), curvature.numpy()
+        descend_rows(*args, _SOLVE_SWEEPS, threads)
+        return theta
+    descend_columns(theta, slope, curvature, _SOLVE_SWEEPS)
+    return theta
+
+
 def pretrain_first(
-    theta: Tensor, products: Products, *, tol: float, patience: int, threads: int, progress: bool
+    loadings: Tensor,
+    products: Products,
+    *,
+    tol: float,
+    patience: int,
+    threads: int,
+    progress: bool,
 ) -> tuple[Tensor, Training]:
-    """Theta_1 (N, k_1) of an NMF of X', from the given start; columns of unit length."""
-    network = NeuralNMF([theta], threads=threads)
-    optimizer = Auto(network, products, threads=threads)
-    entries = float(products.shape[0]) * products.shape[1]
+    """Theta_1 (N, k_1) of an NMF of X' that starts from ``loadings`` (M, k_1)."""
+    network = NeuralNMF([usage_of(loadings, products, threads=threads)], threads=threads)
     run = train(
         network,
-        optimizer,
-        entries,
+        Auto(network, products, threads=threads),
+        float(products.shape[0]) * products.shape[1],
         epochs=_FIRST_EPOCHS,
         tol=tol,
         patience=patience,
@@ -59,8 +107,8 @@ def pretrain_first(
 def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     """The same model with the columns of every usage U_l = Theta_1 ... Theta_l at unit length.
 
-    Then a program of beta_l counts, in the solve of the next layer, by the length of what it contributes. A column of
-    zeros stays. Shape: as `NeuralNMF`.
+    Then a program of beta_l counts, in the solve of the next layer, by the length of what it
+    contributes. A column of zeros stays. Shape: as `NeuralNMF`.
     """
     result = []
     before = torch.ones(1, dtype=torch.float64)
@@ -81,24 +129,31 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
 def pretrain_later(
     programs: Tensor, rank: int, generator: torch.Generator, *, threads: int
 ) -> Tensor:
-    """Theta_l (k_{l-1}, k_l) of an NMF of the programs before it, the best of several random starts.
+    """Theta_l (k_{l-1}, k_l) of the best of several NMFs of the programs before it.
 
-    Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says. All starts are tried for some epochs, and the most promising ones brought to the end.
+    Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says.
     """
-    products = tensor_products(programs)
-    trials = []
-    for _ in range(_STARTS):
-        theta = random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
-        trials.append(_factorize(theta, products, _TRIAL_EPOCHS, threads))
+
+    def start() -> Tensor:
+        return random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
+
+    return _best(tensor_products(programs), start, starts=10, kept=3, threads=threads)[0]
+
+
+def _best(
+    products: Products, start: Callable[[], Tensor], *, starts: int, kept: int, threads: int
+) -> tuple[Tensor, Tensor]:
+    """(Theta, loadings) of the NMF with the lowest loss: all starts for some epochs, few to the end."""
+    trials = [_factorize(start(), products, _TRIAL_EPOCHS, threads) for _ in range(starts)]
     trials.sort(key=lambda trial: trial[0])
-    finished = [_factorize(theta, products, _LATER_EPOCHS, threads) for _, theta in trials[:_KEPT]]
-    return min(finished, key=lambda trial: trial[0])[1]
+    ends = [_factorize(trial[1], products, _FINAL_EPOCHS, threads) for trial in trials[:kept]]
+    return min(ends, key=lambda trial: trial[0])[1:]
 
 
 def _factorize(
     theta: Tensor, products: Products, epochs: int, threads: int
-) -> tuple[float, Tensor]:
+) -> tuple[float, Tensor, Tensor]:
     network = NeuralNMF([theta], threads=threads)
     optimizer = Auto(network, products, threads=threads)
-    run = train(network, optimizer, 1.0, epochs=epochs, tol=1e-5, patience=10, keep_best=False)
-    return run.loss[-1], network.thetas[0].detach()
+    run = train(network, optimizer, 1.0, epochs=epochs, tol=1e-4, patience=10, keep_best=False)
+    return run.loss[-1], network.thetas[0].detach(), optimizer.found.loadings[0].detach()

@@ -10,13 +10,21 @@ import scipy.sparse as sp
 import torch
 
 from neuralNMF.io.dataset import Dataset
-from neuralNMF.products import Block, Products, RowsBlock, TensorBlock
+from neuralNMF.products import (
+    Block,
+    Products,
+    RowsBlock,
+    TensorBlock,
+    rows_products,
+    tensor_products,
+)
 from neuralNMF.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 
 # From this share of non-zeros on a dense matrix takes no more memory than a sparse one (4 against 8 bytes a value).
 DENSE_FROM = 0.5
+_CHUNK = 50_000
 
 
 def dataset_products(
@@ -65,6 +73,32 @@ def dataset_products(
             dataset.release()
 
     return Products(stream, dataset.shape, scaling.genes, device=device, dtype=dtype)
+
+
+def sample_products(
+    dataset: Dataset,
+    scaling: Scaling,
+    cells: np.ndarray,
+    *,
+    dtype: torch.dtype,
+    threads: int,
+) -> Products:
+    """The products of some cells of a data set, in memory on the host; cells: rising indices."""
+    parts, scale = [], []
+    for start in range(0, dataset.shape[0], _CHUNK):
+        stop = min(start + _CHUNK, dataset.shape[0])
+        inside = cells[(cells >= start) & (cells < stop)]
+        counts = dataset.rows(start, stop)[inside - start]
+        own = Scaling(scaling.cells[inside], scaling.genes, scaling.transform)
+        counts.data = own.values(counts.data, counts.indptr, 0, inside.size)
+        parts.append(counts)
+        scale.append(own.outer_cells)
+        dataset.release()
+    matrix, scale = sp.vstack(parts, format="csr"), np.concatenate(scale)
+    if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
+        dense = torch.as_tensor(matrix.toarray(), dtype=dtype)
+        return tensor_products(dense, scale, scaling.genes)
+    return rows_products(matrix, scale, scaling.genes, dtype=dtype, threads=threads)
 
 
 def _tensor_block(
