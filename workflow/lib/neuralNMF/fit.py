@@ -1,4 +1,4 @@
-"""One layer of the model: read what the last layer left, start the new one, train, and bring into canonical form."""
+"""One layer of the model: take what the last layer left, start the new one, train both."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def fit_layer(
 ) -> Model:
     """Adds a layer of ``options.rank`` programs to ``previous`` (None: the first layer) and trains.
 
-    Returns a complete model of one more layer, in canonical form, for the cells and genes of ``dataset``. Raises InputError where
-    the options do not fit the data or the previous model, DeviceError where the device is absent.
+    Returns a complete model of one more layer, in canonical form, for the cells and genes of
+    ``dataset``. Raises InputError where the options do not fit the data or the previous model,
+    DeviceError where the device is absent.
     """
     device = resolve_device(options.device)
     _check(dataset, previous, options)
@@ -75,7 +76,7 @@ def fit_layer(
         data_mem_size=options.data_mem_size,
         threads=threads,
     )
-    # One stream of random numbers for each layer, so that a layer's start depends on nothing but the seed and its depth.
+    # One stream of random numbers for each layer: its start depends on the seed and its depth alone.
     generator = torch.Generator().manual_seed(options.seed * 1000 + depth)
     run = _Run(dataset, scaling, products, options, generator, threads, progress)
     thetas, started = _start(run, previous)
@@ -88,7 +89,7 @@ def fit_layer(
     dead = int(model.dead[-1].sum())
     if dead:
         _log.warning(
-            "%d of the %d programs of layer %d are dead: no cell uses them; a smaller rank would do.",
+            "%d of the %d programs of layer %d are dead, no cell uses them: a smaller rank would do.",
             dead,
             options.rank,
             depth,
@@ -100,7 +101,8 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
     cells, genes = dataset.shape
     if options.rank >= min(cells, genes):
         raise InputError(
-            f"layer rank {options.rank} is too large for {dataset.path.name} with {cells} cells x {genes} genes: "
+            f"layer rank {options.rank} is too large for {dataset.path.name} with {cells} cells "
+            f"x {genes} genes: "
             f"'layers' may hold numbers up to {min(cells, genes) - 1}."
         )
     if previous is None:
@@ -108,8 +110,8 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
     above = previous.thetas[-1].shape[1]
     if options.rank >= above:
         raise InputError(
-            f"layer {len(previous.thetas) + 1} has {options.rank} programs and the layer before it {above}: "
-            "each layer is a coarser view, so let the numbers in 'layers' fall."
+            f"layer {len(previous.thetas) + 1} has {options.rank} programs and the one before it "
+            f"{above}: each layer is a coarser view, so let the numbers in 'layers' fall."
         )
     same = (
         previous.obs.index.equals(dataset.obs.index),
@@ -117,15 +119,15 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
     )
     if not all(same):
         raise InputError(
-            f"the model of layer {len(previous.thetas)} was fitted to other cells or genes than {dataset.path.name} holds: "
-            "fit its layers again."
+            f"the model of layer {len(previous.thetas)} was fitted to other cells or genes than "
+            f"{dataset.path.name} holds: fit its layers again."
         )
     was = previous.info["options"]
     changed = [name for name in _SHARED if was[name] != getattr(options, name)]
     if changed:
         raise InputError(
-            f"{', '.join(changed)} differ from those that layer {len(previous.thetas)} was fitted with: "
-            "all layers of a model share them."
+            f"{', '.join(changed)} differ from those that layer {len(previous.thetas)} was fitted "
+            "with: all layers of a model share them."
         )
 
 

@@ -1,4 +1,6 @@
-"""A start for layer 1 from the singular vectors of X' (Boutsidis & Gallopoulos 2008, Pattern Recognition 41(4)).
+"""A start for layer 1 from the singular vectors of X'.
+
+Source: Boutsidis & Gallopoulos 2008, Pattern Recognition 41(4).
 
 Random starts leave programs merged that no later step separates; the singular vectors tell them
 apart.
@@ -20,10 +22,11 @@ def singular_vectors(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The leading singular triplets of X', by subspace iteration from a random start.
 
-    All that is orthogonalised has the length of the genes, so that one array of N rows is held, not three.
-    Two passes over X' an iteration.
+    All that is orthogonalised has the length of the genes, so that one array of N rows is held,
+    not three. Two passes over X' an iteration.
 
-    Shape: returns left (N, rank) on the device, values (rank,) and right (M, rank) float64 on the host.
+    Shape: returns left (N, rank) on the device, values (rank,) and right (M, rank) float64 on the
+    host.
     """
     cells, genes = products.shape
     width = min(rank + _OVERSAMPLED, cells, genes)

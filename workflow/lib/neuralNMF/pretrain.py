@@ -143,7 +143,7 @@ def pretrain_later(
 def _best(
     products: Products, start: Callable[[], Tensor], *, starts: int, kept: int, threads: int
 ) -> tuple[Tensor, Tensor]:
-    """(Theta, loadings) of the NMF with the lowest loss: all starts for some epochs, few to the end."""
+    """(Theta, loadings) of the best NMF: all starts for some epochs, few of them to the end."""
     trials = [_factorize(start(), products, _TRIAL_EPOCHS, threads) for _ in range(starts)]
     trials.sort(key=lambda trial: trial[0])
     ends = [_factorize(trial[1], products, _FINAL_EPOCHS, threads) for trial in trials[:kept]]

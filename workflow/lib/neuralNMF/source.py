@@ -1,4 +1,4 @@
-"""From a data set to the products of a fit: in memory or streamed, dense or sparse, on any device."""
+"""From a data set to the products of a fit: in memory or streamed, dense or sparse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from neuralNMF.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 
-# From this share of non-zeros on a dense matrix takes no more memory than a sparse one (4 against 8 bytes a value).
+# From this share of non-zeros on, a dense matrix takes no more memory than a sparse one
+# (4 against 8 bytes a value).
 DENSE_FROM = 0.5
 _CHUNK = 50_000
 
@@ -36,7 +37,10 @@ def dataset_products(
     data_mem_size: int | None,
     threads: int,
 ) -> Products:
-    """The products of a data set. ``data_mem_size``: cells held in memory; with fewer than there are, X is streamed."""
+    """The products of a data set.
+
+    data_mem_size: cells held in memory; with fewer than there are, X is streamed.
+    """
     cells, genes = dataset.shape
     dense = dataset.nnz >= DENSE_FROM * cells * genes
     streamed = data_mem_size is not None and data_mem_size < cells
