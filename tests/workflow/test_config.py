@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
+from neuralNMF.build import DatasetOptions
+from neuralNMF.options import LayerOptions
 from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan
@@ -238,3 +241,29 @@ def test_parsing_loads_neither_torch_nor_anndata(tmp_path: Path):
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_config_offers_what_the_library_takes():
+    """Names and defaults of the schema and of the library's options are the same."""
+    keys = {path: node.get("default") for path, node in schema.all_keys()}
+    library = {field.name: field.default for field in fields(LayerOptions)}
+    run = load(MINIMAL).runs["main"]
+    assert set(run) - {"layers"} | {"rank", "threads"} == set(library)
+    # `auto` is the config's own: which normalization is best depends on the sample.
+    decided = {"rank", "threads", "normalize", "device"}
+    assert {key: keys[key] for key in library if key not in decided} == {
+        key: value for key, value in library.items() if key not in decided
+    }
+    dataset = {field.name: field.default for field in fields(DatasetOptions)}
+    dataset.pop("hvg_theta")
+    assert {key: keys[f"dataset.{key}"] for key in dataset} == dataset
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_params_are_the_library_s_options(number: int):
+    config = load({"samples": {"s": {"input": __file__}}})
+    plan = Plan(config)
+    given = {**plan.layer(number)(Wildcards), **plan.where(number)(Wildcards, None)}
+    options = LayerOptions(**given, threads=1)
+    assert options.rank == [20, 10][number - 1]
+    assert DatasetOptions(**plan.dataset(Wildcards)) == DatasetOptions()

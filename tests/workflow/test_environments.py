@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import os
 import re
 import sys
 import tomllib
@@ -10,7 +11,7 @@ import neuralNMF
 import pytest
 import rattler
 import yaml
-from harness import ROOT
+from harness import ROOT, SMALL, Workflow
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -100,3 +101,37 @@ def test_rules_name_environments_that_exist():
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
         for name in re.findall(r"envs/(\w+\.yaml)", path.read_text(encoding="utf-8")):
             assert (ROOT / "envs" / name).is_file(), f"{path.name}: {name}"
+
+
+CONDA = """\
+#!/bin/sh
+case "$*" in
+  *--version*) echo "conda 25.1.0" ;;
+  *info*) echo '{"conda_version": "25.1.0", "conda_prefix": "HERE", "root_prefix": "HERE",
+                 "platform": "linux-64", "channels": []}' ;;
+  *config*) echo '{"get": {"channel_priority": "strict"}}' ;;
+esac
+"""
+
+
+def test_every_rule_and_device_has_its_environment(real: Workflow, tmp_path, monkeypatch):
+    """With a conda that only says that it is there: what would be solved, not whether it can be."""
+    program = tmp_path / "conda"
+    program.write_text(CONDA.replace("HERE", str(tmp_path)))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def environments(device) -> set[str]:
+        text = real.run("--dry-run", "--sdm", "conda", config={**SMALL, "device": device}).text
+        return set(re.findall(r"Conda environment \S*/(\w+\.yaml) will be created", text))
+
+    assert environments("cpu") == {"library.yaml", "plots.yaml"}
+    assert environments(["cuda", "cpu"]) == {"library.yaml", "gpu.yaml", "plots.yaml"}
+
+
+def test_the_gpu_environment_differs_in_torch_only():
+    cpu, gpu = (
+        (ROOT / f"envs/{name}.yaml").read_text(encoding="utf-8").split("channels:")[1]
+        for name in ("library", "gpu")
+    )
+    assert cpu.replace("pytorch-cpu", "pytorch-gpu") == gpu
