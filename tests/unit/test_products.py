@@ -1,0 +1,261 @@
+"""X'S and X'^T Theta by every path beside plain NumPy: sparse, dense, streamed, threaded."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from neuralNMF.fit import fit_layer
+from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.kernels.sparse import split_rows
+from neuralNMF.network import NeuralNMF
+from neuralNMF.options import LayerOptions
+from neuralNMF.products import CellSums, RowsBlock, gram, rows_products, tensor_products
+from neuralNMF.scaling import NORMALIZATIONS, TRANSFORMS, fit_scaling
+from neuralNMF.source import dataset_products, sample_products
+
+RTOL = {torch.float32: 1e-5, torch.float64: 1e-12}
+DTYPES = [torch.float32, torch.float64]
+CELLS, GENES = 30, 13
+
+
+def draw(density, seed=0):
+    """Counts; cells 7 to 13, a whole chunk of seven, have none, and neither has cell 25."""
+    rng = np.random.default_rng(seed)
+    counts = (1 + rng.poisson(3.0, (CELLS, GENES))) * (rng.random((CELLS, GENES)) < density)
+    counts[7:14] = 0
+    counts[25] = 0
+    return counts.astype(np.float32)
+
+
+COUNTS = {"sparse": draw(0.3), "dense": draw(0.95)}
+
+
+@pytest.fixture(scope="module", params=["sparse", "dense"])
+def data(request, tmp_path_factory):
+    counts = COUNTS[request.param]
+    path = tmp_path_factory.mktemp(request.param) / "dataset.h5ad"
+    write_dataset(path, sp.csr_matrix(counts))
+    return counts, open_dataset(path)
+
+
+def plain(counts, normalize, transform):
+    """X', written out; as in the library, a transform is computed in single precision."""
+    totals = counts.sum(axis=1, dtype=np.float64)
+    cells = np.ones(len(counts))
+    if normalize != "counts":
+        cells = np.where(totals > 0, np.median(totals[totals > 0]) / np.maximum(totals, 1), 1.0)
+    if transform == "none":
+        values = cells[:, None] * counts.astype(np.float64)
+    else:
+        single = cells.astype(np.float32)[:, None] * counts
+        values = {"sqrt": np.sqrt, "log1p": np.log1p}[transform](single).astype(np.float64)
+    return values / values.std(axis=0) if normalize == "variance" else values
+
+
+def small(rank=3, dtype=torch.float64):
+    """Theta (N, k) in the precision of the fit, S (M, k) in double."""
+    rng = np.random.default_rng(5)
+    theta = torch.tensor(rng.random((CELLS, rank)), dtype=dtype)
+    return theta, torch.tensor(rng.standard_normal((GENES, rank)))
+
+
+def assert_same(products, expected, dtype, rank=3):
+    theta, right = small(rank, dtype)
+    tolerance = {"rtol": RTOL[dtype], "atol": RTOL[dtype] * np.abs(expected).max()}
+    times = products.times(right)
+    assert times.dtype == dtype
+    np.testing.assert_allclose(times.numpy(), expected @ right.numpy(), **tolerance)
+    transposed = products.transposed_times(theta)
+    assert transposed.dtype == torch.float64
+    np.testing.assert_allclose(transposed.numpy(), expected.T @ theta.double().numpy(), **tolerance)
+    assert products.square_sum == pytest.approx((expected**2).sum(), rel=RTOL[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("normalize", NORMALIZATIONS)
+def test_a_data_set_in_memory_and_streamed(data, normalize, transform, dtype):
+    counts, dataset = data
+    expected = plain(counts, normalize, transform)
+    scaling = fit_scaling(dataset, normalize, transform)
+    for threads in (1, 2):
+        for held in (None, 1, 7, CELLS - 1, CELLS, 1000):
+            products = dataset_products(
+                dataset,
+                scaling,
+                device=torch.device("cpu"),
+                dtype=dtype,
+                data_mem_size=held,
+                threads=threads,
+            )
+            count = 1 if held is None or held >= CELLS else -(-CELLS // held)
+            assert len(list(products.blocks())) == count
+            assert_same(products, expected, dtype)
+
+
+def test_a_chunk_of_the_data_set_is_empty(data):
+    assert data[1].indptr[7] == data[1].indptr[14]
+
+
+def test_sparse_and_dense_data_take_their_own_path(data):
+    counts, dataset = data
+    products = dataset_products(
+        dataset,
+        fit_scaling(dataset, "counts", "none"),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        data_mem_size=None,
+        threads=1,
+    )
+    ((_, _, block),) = products.blocks()
+    assert isinstance(block, RowsBlock) == ((counts > 0).mean() < 0.5)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_some_cells_of_a_data_set(data, transform):
+    counts, dataset = data
+    cells = np.array([0, 3, 9, 15, 25, 29])
+    products = sample_products(
+        dataset,
+        fit_scaling(dataset, "variance", transform),
+        cells,
+        dtype=torch.float64,
+        threads=2,
+    )
+    expected = plain(counts, "variance", transform)[cells]
+    _, right = small()
+    np.testing.assert_allclose(products.times(right), expected @ right.numpy(), atol=1e-10)
+    assert products.shape == expected.shape
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rank", [1, 7, 8, 9, 20])
+@pytest.mark.parametrize("kind", ["rows", "dense tensor", "sparse tensor"])
+def test_every_kind_of_block(kind, rank, dtype):
+    counts = COUNTS["sparse"]
+    rng = np.random.default_rng(1)
+    cells, genes = rng.random(CELLS), rng.random(GENES)
+    if kind == "rows":
+        products = rows_products(sp.csr_matrix(counts), cells, genes, dtype=dtype, threads=2)
+    else:
+        tensor = torch.tensor(counts, dtype=dtype)
+        if kind == "sparse tensor":
+            tensor = tensor.to_sparse_csr()
+        products = tensor_products(tensor, cells, genes)
+    assert_same(products, cells[:, None] * counts * genes, dtype, rank)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 50])
+def test_rows_are_shared_among_any_number_of_threads(threads):
+    counts = COUNTS["sparse"]
+    products = rows_products(sp.csr_matrix(counts), dtype=torch.float64, threads=threads)
+    assert_same(products, counts.astype(np.float64), torch.float64)
+
+
+def test_a_matrix_without_counts():
+    products = rows_products(sp.csr_matrix((CELLS, GENES), dtype=np.float32), threads=2)
+    assert_same(products, np.zeros((CELLS, GENES)), torch.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("lengths", [[0, 0, 9, 0], [1, 2, 3, 4, 5], [0], [100, 1, 1], [0, 0, 0]])
+def test_borders_cover_all_rows_once(lengths, threads):
+    indptr = 17 + np.concatenate([[0], np.cumsum(lengths)])
+    borders = split_rows(indptr, threads)
+    assert borders.shape == (threads + 1,)
+    assert borders[0] == 0
+    assert borders[-1] == len(lengths)
+    assert (np.diff(borders) >= 0).all()
+
+
+def test_the_work_of_the_threads_is_even():
+    indptr = np.concatenate([[0], np.cumsum(np.r_[np.full(100, 90), np.full(900, 10)])])
+    shares = np.diff(indptr[split_rows(indptr, 4)])
+    np.testing.assert_allclose(shares, indptr[-1] / 4, rtol=0.05)
+
+
+def test_long_sums_in_single_precision_lose_nothing():
+    # 200,000 cells of one value each: a running sum in single precision is off by 1e-3 and more.
+    cells = 200_000
+    matrix = sp.csr_matrix(np.full((cells, 1), 0.1, dtype=np.float32))
+    theta = torch.full((cells, 1), 0.7, dtype=torch.float32)
+    expected = cells * float(np.float32(0.1)) * float(np.float32(0.7))
+    dense = torch.full((cells, 1), 0.1, dtype=torch.float32)
+    for products in (rows_products(matrix, threads=2), tensor_products(dense)):
+        assert products.transposed_times(theta).item() == pytest.approx(expected, rel=1e-4)
+        assert products.square_sum == pytest.approx(cells * float(np.float32(0.1)) ** 2)
+    assert gram(theta).item() == pytest.approx(cells * float(np.float32(0.7)) ** 2, rel=1e-10)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_gram_is_in_double_precision(dtype):
+    theta, _ = small(dtype=dtype)
+    wide = theta.double().numpy()
+    np.testing.assert_allclose(gram(theta).numpy(), wide.T @ wide, rtol=1e-14)
+
+
+def test_gradcheck_of_the_sums_over_cells():
+    counts = COUNTS["sparse"]
+    theta, _ = small()
+    theta.requires_grad_()
+    products = rows_products(sp.csr_matrix(counts), dtype=torch.float64, threads=2)
+    assert torch.autograd.gradcheck(lambda t: CellSums.apply(t, products), theta)
+
+
+def losses_and_gradients(dataset, held, threads, energy):
+    rng = np.random.default_rng(2)
+    shapes = [(CELLS, 5), (5, 3), (3, 2)]
+    thetas = [torch.tensor(rng.random(shape)) for shape in shapes]
+    thetas[0] = thetas[0].float()
+    network = NeuralNMF(thetas, energy=energy, threads=threads)
+    products = dataset_products(
+        dataset,
+        fit_scaling(dataset, "variance", "none"),
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        data_mem_size=held,
+        threads=threads,
+    )
+    found = network(products)
+    found.loss.backward()
+    return found.loss.item(), [theta.grad.double().numpy() for theta in network.thetas]
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_losses_and_gradients_are_the_same_streamed(data, energy):
+    loss, gradients = losses_and_gradients(data[1], None, 1, energy)
+    for held, threads in ((7, 1), (7, 2), (1, 1), (None, 2)):
+        other, others = losses_and_gradients(data[1], held, threads, energy)
+        assert other == pytest.approx(loss, rel=1e-5)
+        for one, two in zip(gradients, others, strict=True):
+            np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
+
+
+def test_losses_and_gradients_are_the_same_dense_and_sparse():
+    counts = COUNTS["sparse"]
+    rng = np.random.default_rng(2)
+    start = [torch.tensor(rng.random(shape)) for shape in ((CELLS, 5), (5, 3))]
+    results = []
+    for products in (
+        rows_products(sp.csr_matrix(counts), dtype=torch.float64, threads=2),
+        tensor_products(torch.tensor(counts, dtype=torch.float64)),
+        tensor_products(torch.tensor(counts, dtype=torch.float64).to_sparse_csr()),
+    ):
+        network = NeuralNMF([theta.clone() for theta in start])
+        loss = network(products).loss
+        loss.backward()
+        results.append((loss.item(), network.thetas[0].grad))
+    for loss, gradient in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-12)
+        np.testing.assert_allclose(gradient, results[0][1], rtol=1e-9, atol=1e-9)
+
+
+def test_a_whole_fit_is_the_same_streamed(data):
+    errors = []
+    for held in (None, 7):
+        model = None
+        for rank in (4, 2):
+            options = LayerOptions(rank, normalize="library", data_mem_size=held, threads=2)
+            model = fit_layer(data[1], model, options, progress=False)
+        errors.append(model.info["mse"])
+    assert errors[1] == pytest.approx(errors[0], rel=1e-4)
