@@ -9,9 +9,10 @@ min_version("9.20")
 # The one place that makes the library importable: for this file, in every job's parse of it, and
 # for scripts, also under an environment of their own.
 sys.path.insert(0, str(Path(workflow.basedir, "workflow", "lib")))
-from nmf_workflow.environment import pass_on
+from nmf_workflow.environment import pass_on, quote_interpreter
 
 pass_on(sys.path[0])
+quote_interpreter()
 
 
 # A config that names samples stands for itself: the example's sample is not mixed in.

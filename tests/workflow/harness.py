@@ -48,10 +48,11 @@ class Result:
 
 @dataclass
 class Workflow:
-    """A copy of the workflow and a working folder."""
+    """A copy of the workflow, a working folder, and the Python that runs Snakemake."""
 
     source: Path
     folder: Path
+    python: Path = Path(sys.executable)
 
     def configure(self, config: dict, name: str = "mine.yaml") -> Path:
         """Write a config file into the working folder."""
@@ -62,7 +63,7 @@ class Workflow:
 
     def run(self, *arguments: str | Path, config: dict | None = None, check: bool = True) -> Result:
         """Run Snakemake to the end; with `check`, a failure fails the test."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", self.source / "Snakefile"]
+        command = [self.python, "-m", "snakemake", "--snakefile", self.source / "Snakefile"]
         command += ["--directory", self.folder]
         if not {"--dry-run", "--lint", "--workflow-profile"} & set(arguments):
             command += ["--cores", "2"]

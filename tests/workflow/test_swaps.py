@@ -1,11 +1,15 @@
 """One workflow, many configs and folders."""
 
 import hashlib
+import subprocess
+import sys
+import sysconfig
 import threading
 from pathlib import Path
 
 from harness import SMALL, Workflow, copy_workflow, stub_scripts
 
+FIRST = "results/tiny/main/layer1.h5nnmf"
 OTHER = {
     "samples": {"other": {"simulate": {"cells": 50, "genes": 70, "programs": 2, "seed": 4}}},
     "layers": [3],
@@ -45,7 +49,7 @@ def test_three_configs_on_one_folder(stubbed: Workflow):
         "results/tiny/dataset.h5ad",
         "results/tiny/genes.tsv",
         "results/tiny/cells.tsv",
-        "results/tiny/main/layer1.h5nnmf",
+        FIRST,
     }
 
     jobs = stubbed.run("--configfile", third).jobs
@@ -63,7 +67,7 @@ def test_three_configs_on_one_folder(stubbed: Workflow):
 
 
 def test_runs_with_names_keep_both_results(stubbed: Workflow):
-    stubbed.run("results/tiny/main/layer1.h5nnmf", config=SMALL)
+    stubbed.run(FIRST, config=SMALL)
     config = {**SMALL, "runs": {"main": {}, "wide": {"layers": [9, 2]}}}
     jobs = stubbed.plan("results/tiny/wide/layer2.h5nnmf", config=config)
     assert jobs == {"train_layer1": 1, "train_layer2": 1}
@@ -83,13 +87,13 @@ def test_the_checkout_is_only_read(stubbed: Workflow):
         path.chmod(path.stat().st_mode & ~0o222)
     try:
         elsewhere = Workflow(stubbed.source, stubbed.folder / "far" / "away")
-        elsewhere.run("results/tiny/main/layer1.h5nnmf", config=SMALL)
+        elsewhere.run(FIRST, config=SMALL)
     finally:
         for path in paths:
             path.chmod(path.stat().st_mode | 0o200)
     # The administrator may write all the same, so permissions alone would not show it.
     assert state() == before
-    assert (elsewhere.folder / "results/tiny/main/layer1.h5nnmf").exists()
+    assert (elsewhere.folder / FIRST).exists()
 
 
 def test_two_workflows_side_by_side(stubbed: Workflow):
@@ -133,6 +137,21 @@ def test_spaces_and_letters_of_any_language_in_paths(tmp_path: Path):
     dataset = (workflow.folder / "results/Blut/dataset.h5ad").read_text(encoding="utf-8")
     assert "meine Zählung" in dataset
     assert workflow.plan(config=config) == {}
+
+
+def test_a_python_in_a_path_with_spaces(stubbed: Workflow, tmp_path: Path):
+    """As that of `make run` in a clone in such a path; Snakemake alone cannot run scripts then."""
+    folder = tmp_path / "my clone"
+    made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"])
+    assert made.returncode == 0
+    # The packages of the Python that runs the tests.
+    site = next((folder / ".venv").glob("lib/python*/site-packages"))
+    (site / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    stubbed.python = folder / ".venv" / "bin" / "python"
+    stubbed.run("data/tiny.npz", config=SMALL)
+    assert (stubbed.folder / "data/tiny.npz").exists()
+    absent = stubbed.run(FIRST, config={**SMALL, "device": "cuda:99"}, check=False)
+    assert "Nothing was started: device is 'cuda:99'" in absent.text
 
 
 def test_a_relative_input_is_sought_in_the_working_folder(stubbed: Workflow):

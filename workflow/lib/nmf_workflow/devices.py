@@ -1,8 +1,9 @@
 """Whether the devices that the config asks for are here, before any work."""
 
 import subprocess
-import sys
 from collections.abc import Iterable
+
+from nmf_workflow.environment import INTERPRETER
 
 # In a process of its own: torch takes seconds to load, and what it starts does not survive a fork.
 PROBE = """
@@ -31,5 +32,5 @@ def missing_device(names: Iterable[str]) -> str | None:
     asked = sorted(set(names) - {"auto", "cpu"})
     if not asked:
         return None
-    probe = subprocess.run([sys.executable, "-c", PROBE, *asked], capture_output=True, text=True)
+    probe = subprocess.run([INTERPRETER, "-c", PROBE, *asked], capture_output=True, text=True)
     return probe.stderr.strip() if probe.returncode else None

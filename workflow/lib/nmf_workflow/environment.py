@@ -1,6 +1,11 @@
 """The environment that jobs and scripts inherit."""
 
 import os
+import shlex
+import sys
+
+# As it was before `quote_interpreter`.
+INTERPRETER = sys.executable
 
 
 def pass_on(library: str) -> None:
@@ -12,3 +17,12 @@ def pass_on(library: str) -> None:
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     others = [path for path in before if path not in ("", library)]
     os.environ["PYTHONPATH"] = os.pathsep.join([library, *others])
+
+
+def quote_interpreter() -> None:
+    """Let scripts and jobs run where the path of Python has spaces.
+
+    Snakemake puts ``sys.executable`` into shell commands as it is. A path without spaces and the
+    like is its own quotation, and stays.
+    """
+    sys.executable = shlex.quote(INTERPRETER)
