@@ -78,13 +78,10 @@ class _Nnls(torch.autograd.Function):
         adjoint *= solved.scale
         # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there
         # through G = Theta' Theta.
-        return (
-            torch.from_numpy(-(adjoint.T @ solved.solution)),
-            torch.from_numpy(adjoint),
-            None,
-            None,
-            None,
-        )
+        # torch's product, not numpy's: a second pool of BLAS threads would compete with torch's.
+        grad_cross = torch.from_numpy(adjoint)
+        grad_gram = -(grad_cross.T @ torch.from_numpy(solved.solution))
+        return grad_gram, grad_cross, None, None, None
 
 
 def nnls(

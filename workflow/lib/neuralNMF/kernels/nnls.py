@@ -42,6 +42,24 @@ def _factor(gram, order, count, lower, tiny):
 
 
 @numba.njit(**_SERIAL)
+def _factor_unless_held(gram, order, count, lower, tiny, held):  # noqa: ANN001, ANN202
+    """`_factor`, spared where ``lower`` still is the factor of the same support.
+
+    Neighbouring columns often share theirs: where no entry is zero, all do.
+    """
+    same = held[-1] == count
+    for a in range(count):
+        same = same and held[a] == order[a]
+    if same:
+        return count
+    wanted = count
+    count = _factor(gram, order, count, lower, tiny)
+    held[-1] = wanted if count == wanted else -1
+    held[:count] = order[:count]
+    return count
+
+
+@numba.njit(**_SERIAL)
 def _substitute(lower, order, count, right, out):
     """out[:count] = (L L')^-1 right[order]."""
     for a in range(count):
@@ -66,7 +84,7 @@ def _descent(gram, right, order, count, values, variable):
 
 
 @numba.njit(**_SERIAL)
-def _pivoting(gram, right, passive, order, lower, values, tiny, slack, rounds):
+def _pivoting(gram, right, passive, order, lower, values, held, tiny, slack, rounds):
     """Block principal pivoting from ``passive``.
 
     Returns the size of the support, -1 if unsettled.
@@ -80,7 +98,7 @@ def _pivoting(gram, right, passive, order, lower, values, tiny, slack, rounds):
             if passive[i]:
                 order[count] = i
                 count += 1
-        kept = _factor(gram, order, count, lower, tiny)
+        kept = _factor_unless_held(gram, order, count, lower, tiny, held)
         _substitute(lower, order, kept, right, values)
         wrong = 0
         for i in range(k):
@@ -190,11 +208,13 @@ def solve_columns(gram, right, support, solution, factors, tiny, relative_slack,
         order = np.zeros(k + 1, np.int64)
         lower = np.zeros((k + 1, k + 1))
         values = np.zeros(k + 1)
+        held = np.full(k + 2, -1)
         for j in range(columns * thread // threads, columns * (thread + 1) // threads):
             b = right[j]
             slack = relative_slack * np.max(np.abs(b))
-            count = _pivoting(gram, b, support[j], order, lower, values, tiny, slack, 30)
+            count = _pivoting(gram, b, support[j], order, lower, values, held, tiny, slack, 30)
             if count < 0:
+                held[-1] = -1
                 count = _active_set(gram, b, order, lower, values, solution[j], tiny, slack)
             solution[j] = 0
             support[j] = False
