@@ -9,10 +9,11 @@ min_version("9.20")
 # The one place that makes the library importable: for this file, in every job's parse of it, and
 # for scripts, also under an environment of their own.
 sys.path.insert(0, str(Path(workflow.basedir, "workflow", "lib")))
-from nmf_workflow.environment import pass_on, quote_interpreter
+from nmf_workflow.environment import pass_on, quote_interpreter, share_the_cores
 
 pass_on(sys.path[0])
 quote_interpreter()
+share_the_cores()
 
 
 # A config that names samples stands for itself: the example's sample is not mixed in.
