@@ -71,10 +71,10 @@ class NeuralNMF(nn.Module):
         if self.energy:
             return self._energy(gram, cross, products.square_sum)
         loadings = [self._solve(0, gram, cross)]
-        for layer, theta in enumerate(self.thetas[1:], start=1):
+        for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
         reconstruction = loadings[-1]
-        for theta in reversed(list(self.thetas[1:])):
+        for theta in reversed(list(self.thetas)[1:]):
             reconstruction = reconstruction @ theta.T
         error = _residual(products.square_sum, gram, cross, reconstruction)
         return Pass(error, error, loadings, reconstruction, gram, cross)
@@ -85,7 +85,7 @@ class NeuralNMF(nn.Module):
         loadings = [self._solve(0, gram, cross)]
         loss = _residual(square_sum, gram, cross, loadings[0])
         units = []
-        for layer, theta in enumerate(self.thetas[1:], start=1):
+        for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
             before = loadings[-1]
             loadings.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
@@ -118,15 +118,17 @@ class NeuralNMF(nn.Module):
         loadings = [loading.detach() for loading in found.loadings]
         if self.energy:
             rights = [loading.T @ loading for loading in loadings]
-            ones = [torch.eye(theta.shape[0], dtype=torch.float64) for theta in self.thetas[1:]]
+            ones = [
+                torch.eye(theta.shape[0], dtype=torch.float64) for theta in list(self.thetas)[1:]
+            ]
             return list(zip([None, *ones], rights, strict=True))
         behind = [loadings[-1]]
-        for theta in reversed(list(self.thetas[1:])):
+        for theta in reversed(list(self.thetas)[1:]):
             behind.append(behind[-1] @ theta.T)
         behind.reverse()
         result: list[tuple[Tensor | None, Tensor]] = [(None, behind[0].T @ behind[0])]
         before = found.gram.detach()
-        for theta, right in zip(self.thetas[1:], behind[1:], strict=True):
+        for theta, right in zip(list(self.thetas)[1:], behind[1:], strict=True):
             result.append((before, right.T @ right))
             before = theta.T @ before @ theta
         return result
