@@ -1,0 +1,270 @@
+"""The whole network: its gradient, its losses beside plain formulas, and what leaves them alone."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from neuralNMF.network import NeuralNMF
+from neuralNMF.products import tensor_products
+
+CELLS, GENES = 14, 11
+RANKS = (6, 4, 2)
+DEPTHS = [1, 2, 3]
+
+
+def nnls(theta, target):
+    return np.stack([scipy.optimize.nnls(theta, column)[0] for column in target.T], axis=1)
+
+
+def plain_betas(thetas, X):
+    betas, before = [], X
+    for theta in thetas:
+        before = nnls(theta, before)
+        betas.append(before)
+    return betas
+
+
+def plain_reconstruction(thetas, X):
+    result = plain_betas(thetas, X)[-1]
+    for theta in reversed(thetas):
+        result = theta @ result
+    return ((X - result) ** 2).sum()
+
+
+def plain_energy(thetas, X):
+    units = [theta / np.linalg.norm(theta, axis=0) for theta in thetas]
+    betas = plain_betas(units, X)
+    return sum(
+        ((before - theta @ beta) ** 2).sum()
+        for before, theta, beta in zip([X, *betas], units, betas, strict=False)
+    )
+
+
+def distance_to_a_border(thetas, X):
+    """How far the nearest entry of any beta is from entering or leaving its support."""
+    distances, before = [], X
+    for theta in thetas:
+        beta = nnls(theta, before)
+        descent = theta.T @ (theta @ beta - before)
+        distances.append(np.where(beta > 0, beta, descent).min())
+        before = beta
+    return min(distances)
+
+
+def problem(depth, *, unit=False):
+    """Theta_1 ... Theta_L and X', with entries both in and off the supports, far from a border."""
+    for seed in range(1000):
+        rng = np.random.default_rng(seed)
+        shapes = zip((CELLS, *RANKS), RANKS, strict=False)
+        thetas = [rng.random(shape) for shape in shapes][:depth]
+        X = rng.gamma(0.5, 2.0, (CELLS, GENES))
+        used = [t / np.linalg.norm(t, axis=0) for t in thetas] if unit else thetas
+        off = [(beta == 0).mean() for beta in plain_betas(used, X)]
+        if distance_to_a_border(used, X) > 1e-3 and min(off) > 0.05 and max(off) < 0.7:
+            return thetas, X
+    raise AssertionError("no such problem found")
+
+
+def build(thetas, *, energy=False):
+    return NeuralNMF([torch.tensor(theta) for theta in thetas], energy=energy)
+
+
+def products_of(X):
+    return tensor_products(torch.tensor(X))
+
+
+@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_gradcheck_through_the_whole_network(depth, energy):
+    thetas, X = problem(depth, unit=energy)
+    network, products = build(thetas, energy=energy), products_of(X)
+
+    def outputs(*leaves):
+        values = {f"thetas.{layer}": leaf for layer, leaf in enumerate(leaves)}
+        found = torch.func.functional_call(network, values, (products,))
+        # Some genes stand for all: each output of a gradcheck costs a backward pass.
+        return found.loss, found.error, found.loadings[-1][:3]
+
+    leaves = [torch.tensor(theta, requires_grad=True) for theta in thetas]
+    assert torch.autograd.gradcheck(outputs, leaves, eps=1e-7, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_loss_is_the_error_of_the_plainly_computed_product(depth):
+    thetas, X = problem(depth)
+    found = build(thetas)(products_of(X))
+    assert found.loss.item() == pytest.approx(plain_reconstruction(thetas, X), rel=1e-10)
+    assert found.error.item() == found.loss.item()
+    for loading, beta in zip(found.loadings, plain_betas(thetas, X), strict=True):
+        np.testing.assert_allclose(loading.detach().numpy().T, beta, atol=1e-10)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_energy_is_the_sum_of_the_plainly_computed_errors(depth):
+    thetas, X = problem(depth, unit=True)
+    found = build(thetas, energy=True)(products_of(X))
+    assert found.loss.item() == pytest.approx(plain_energy(thetas, X), rel=1e-10)
+    units = [theta / np.linalg.norm(theta, axis=0) for theta in thetas]
+    assert found.error.item() == pytest.approx(plain_reconstruction(units, X), rel=1e-10)
+
+
+def test_the_energy_of_one_layer_is_the_reconstruction():
+    thetas, X = problem(1)
+    products = products_of(X)
+    losses = [build(thetas, energy=energy)(products).loss.item() for energy in (False, True)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_reconstruction_does_not_depend_on_the_units_of_the_last_programs(depth):
+    thetas, X = problem(depth)
+    scaled = [*thetas[:-1], thetas[-1] * np.logspace(-3, 3, thetas[-1].shape[1])]
+    products = products_of(X)
+    loss = build(thetas)(products).loss.item()
+    assert build(scaled)(products).loss.item() == pytest.approx(loss, rel=1e-10)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_energy_does_not_depend_on_the_units_of_any_program(depth):
+    thetas, X = problem(depth)
+    scaled = [theta * np.logspace(-3, 3, theta.shape[1]) for theta in thetas]
+    products = products_of(X)
+    loss = build(thetas, energy=True)(products).loss.item()
+    assert build(scaled, energy=True)(products).loss.item() == pytest.approx(loss, rel=1e-10)
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_the_loss_does_not_depend_on_the_order_of_programs_cells_and_genes(energy):
+    thetas, X = problem(3)
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(n) for n in (CELLS, *RANKS)]
+    moved = [
+        theta[rows][:, columns]
+        for theta, rows, columns in zip(thetas, orders, orders[1:], strict=False)
+    ]
+    loss = build(thetas, energy=energy)(products_of(X)).loss.item()
+    other = build(moved, energy=energy)(products_of(X[orders[0]][:, ::-1].copy()))
+    assert other.loss.item() == pytest.approx(loss, rel=1e-10)
+
+
+@pytest.mark.parametrize("energy", [False, True])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_dead_factor_is_as_if_it_were_not_there_and_makes_no_nan(layer, energy):
+    thetas, X = problem(3)
+    thetas[layer][:, 1] = 0
+    without = [theta.copy() for theta in thetas]
+    without[layer] = np.delete(without[layer], 1, axis=1)
+    if layer < 2:
+        # Its row of beta is zero, which the next layer must make up of nothing.
+        thetas[layer + 1][1] = 0
+        without[layer + 1] = np.delete(without[layer + 1], 1, axis=0)
+    network = build(thetas, energy=energy)
+    found = network(products_of(X))
+    assert (found.loadings[layer][:, 1] == 0).all()
+    other = build(without, energy=energy)(products_of(X))
+    assert found.loss.item() == pytest.approx(other.loss.item(), rel=1e-10)
+    found.loss.backward()
+    for theta in network.thetas:
+        assert torch.isfinite(theta.grad).all()
+    assert (network.thetas[layer].grad[:, 1] == 0).all()
+    network.settle()
+    for theta in network.thetas:
+        assert torch.isfinite(theta).all()
+
+
+def test_a_matrix_of_zeros_and_dead_factors_everywhere_make_no_nan():
+    for thetas, X in (
+        (problem(2)[0], np.zeros((CELLS, GENES))),
+        ([np.zeros((CELLS, 4)), np.zeros((4, 2))], np.ones((CELLS, GENES))),
+    ):
+        for energy in (False, True):
+            network = build(thetas, energy=energy)
+            found = network(products_of(X))
+            found.loss.backward()
+            assert found.loss.item() == pytest.approx((X**2).sum())
+            assert all(torch.isfinite(theta.grad).all() for theta in network.thetas)
+
+
+def test_at_a_border_the_gradient_of_one_layer_is_still_that_of_its_loss():
+    # Along the path the second program leaves beta at t = 0.
+    X = np.array([[1.0], [1.0], [0.0]])
+    base = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    direction = np.array([[0.0, -1.0], [0.0, 0.0], [0.0, 0.0]])
+    products = products_of(X)
+
+    def loss(t):
+        return plain_reconstruction([base + t * direction], X)
+
+    assert nnls(base + 1e-3 * direction, X)[1, 0] == 0
+    network = build([base])
+    network(products).loss.backward()
+    slope = (network.thetas[0].grad.numpy() * direction).sum()
+    assert slope == pytest.approx((loss(1e-6) - loss(-1e-6)) / 2e-6, abs=1e-5)
+    assert torch.isfinite(network.thetas[0].grad).all()
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_supports_kept_from_one_pass_to_the_next_do_not_change_it(energy):
+    thetas, X = problem(3)
+    network, products = build(thetas, energy=energy), products_of(X)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        moved = [theta + 0.3 * rng.random(theta.shape) for theta in thetas]
+        with torch.no_grad():
+            for parameter, theta in zip(network.thetas, moved, strict=True):
+                parameter.copy_(torch.tensor(theta))
+        fresh = build(moved, energy=energy)(products).loss.item()
+        assert network(products).loss.item() == pytest.approx(fresh, rel=1e-12)
+
+
+def test_settle_puts_the_unit_length_of_the_energy_into_the_parameters():
+    thetas, X = problem(3)
+    network, products = build(thetas, energy=True), products_of(X)
+    loss = network(products).loss.item()
+    network.settle()
+    for theta in network.thetas:
+        np.testing.assert_allclose(theta.detach().norm(dim=0), 1, rtol=1e-12)
+    assert network(products).loss.item() == pytest.approx(loss, rel=1e-12)
+    other = build(thetas)
+    other.settle()
+    for theta, before in zip(other.thetas, thetas, strict=True):
+        np.testing.assert_array_equal(theta.detach(), before)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_curvatures_are_those_of_the_error_with_beta_held(depth):
+    thetas, X = problem(depth)
+    network = build(thetas)
+    found = network(products_of(X))
+    beta = plain_betas(thetas, X)[-1]
+
+    def halved(changed):
+        result = beta
+        for theta in reversed(changed):
+            result = theta @ result
+        return 0.5 * ((X - result) ** 2).sum()
+
+    rng = np.random.default_rng(0)
+    for layer, (left, right) in enumerate(network.curvatures(found)):
+        step = rng.standard_normal(thetas[layer].shape)
+        values = [
+            halved([*thetas[:layer], thetas[layer] + t * step, *thetas[layer + 1 :]])
+            for t in (-1, 0, 1)
+        ]
+        second = values[0] - 2 * values[1] + values[2]
+        left = np.eye(CELLS) if left is None else left.numpy()
+        assert np.trace(left @ step @ right.numpy() @ step.T) == pytest.approx(second, rel=1e-8)
+
+
+def test_single_precision_follows_double():
+    thetas, X = problem(3)
+    double = build(thetas)
+    loss = double(products_of(X)).loss
+    loss.backward()
+    single = NeuralNMF([torch.tensor(thetas[0]).float(), *map(torch.tensor, thetas[1:])])
+    other = single(tensor_products(torch.tensor(X).float())).loss
+    other.backward()
+    assert other.dtype == torch.float64
+    assert other.item() == pytest.approx(loss.item(), rel=1e-5)
+    for one, two in zip(double.thetas, single.thetas, strict=True):
+        np.testing.assert_allclose(two.grad, one.grad, atol=1e-3 * one.grad.abs().max())
