@@ -215,7 +215,7 @@ def gram(theta: Tensor) -> Tensor:
     total = torch.zeros((theta.shape[1], theta.shape[1]), dtype=torch.float64)
     # Apple's devices have no double precision.
     wide = theta.dtype if theta.device.type == "mps" else torch.float64
-    for part in theta.split(4 * _FLUSH):
+    for part in theta.split(_FLUSH // 4):
         part = part.to(wide)
         total += (part.T @ part).cpu().double()
     return total

@@ -3,9 +3,10 @@
 import numba
 import numpy as np
 
-# Rows handled side by side: each vector lane is a cell, so that the loop over coordinates, which is
-# serial within a cell, costs no waiting.
-_TILE = 16
+# Rows handled side by side, so that the loop over coordinates, which is serial within a cell, runs
+# over vectors. Many more than a register holds: the checks before each inner loop cost as much as
+# sixteen lanes of it, and a tile of x and g still fits the cache.
+_TILE = 128
 
 
 @numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
@@ -16,6 +17,7 @@ def descend_rows(theta, slope, curvature, sweeps, threads):
     """
     rows, k = theta.shape
     tiles = (rows + _TILE - 1) // _TILE
+    zero = theta.dtype.type(0)
     for thread in numba.prange(threads):
         x = np.zeros((k, _TILE), theta.dtype)
         g = np.zeros((k, _TILE), theta.dtype)
@@ -32,15 +34,16 @@ def descend_rows(theta, slope, curvature, sweeps, threads):
                     h = curvature[q, q]
                     if h > 0:
                         inverse = theta.dtype.type(1) / h
+                        xq, gq = x[q], g[q]
                         for lane in range(_TILE):
-                            moved = x[q, lane] - g[q, lane] * inverse
-                            moved = max(moved, theta.dtype.type(0))
-                            d[lane] = moved - x[q, lane]
-                            x[q, lane] = moved
+                            moved = xq[lane] - gq[lane] * inverse
+                            moved = moved if moved > zero else zero
+                            d[lane] = moved - xq[lane]
+                            xq[lane] = moved
                         for r in range(k):
-                            c = curvature[q, r]
+                            c, gr = curvature[q, r], g[r]
                             for lane in range(_TILE):
-                                g[r, lane] += d[lane] * c
+                                gr[lane] += d[lane] * c
             for lane in range(count):
                 for q in range(k):
                     theta[first + lane, q] = x[q, lane]
