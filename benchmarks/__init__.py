@@ -1,0 +1,1 @@
+"""What the engine costs, beside peers and beside the bare products, in one run."""

@@ -1,0 +1,69 @@
+"""What the benchmarks share: timing, data, memory, results."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.simulate import simulate
+
+
+def folders() -> tuple[Path, Path]:
+    """(data folder, output folder) from the command line."""
+    return Path(sys.argv[1]), Path(sys.argv[2])
+
+
+def save(out: Path, name: str, figures: dict) -> None:
+    (out / f"{name}.json").write_text(json.dumps(figures, indent=1))
+
+
+def median_seconds(function: Callable[[], object], repeats: int = 7) -> float:
+    function()
+    taken = []
+    for _ in range(repeats):
+        before = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - before)
+    return statistics.median(taken)
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def example_dataset(data: Path, out: Path):
+    """The original's simulated file where it is at hand, else one drawn alike."""
+    path = out / "example.h5ad"
+    source = data / "sim_original.h5"
+    if source.exists():
+        build_dataset([InputSpec(source, "sim")], path, DatasetOptions(), progress=False)
+    else:
+        drawn = simulate(1000, 2000, 10, rng=np.random.default_rng(0))
+        write_dataset(path, sp.csr_matrix(drawn.counts))
+    return open_dataset(path)
+
+
+def dense(dataset) -> torch.Tensor:
+    return torch.as_tensor(dataset.rows(0, dataset.shape[0]).toarray())
+
+
+def sparse_counts(cells: int, genes: int, per_cell: int, seed: int = 0) -> sp.csr_matrix:
+    """Uniform sparse counts: the cost of the products depends on nothing else."""
+    rng = np.random.default_rng(seed)
+    indptr = np.concatenate([[0], np.cumsum(rng.poisson(per_cell, cells))]).astype(np.int32)
+    indices = rng.integers(0, genes, indptr[-1], dtype=np.int32)
+    data = rng.poisson(1, indptr[-1]).astype(np.float32) + 1
+    matrix = sp.csr_matrix((data, indices, indptr), shape=(cells, genes))
+    matrix.sort_indices()
+    return matrix
