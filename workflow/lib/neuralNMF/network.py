@@ -60,6 +60,11 @@ class NeuralNMF(nn.Module):
         self._threads = threads
         self._starts = [WarmStart() for _ in thetas]
 
+    @property
+    def factors(self) -> list[nn.Parameter]:
+        """All parameters that training may change."""
+        return list(self.thetas)
+
     def extra_repr(self) -> str:
         """The layers and shapes, for `repr`."""
         shapes = [tuple(theta.shape) for theta in self.thetas]
@@ -76,14 +81,14 @@ class NeuralNMF(nn.Module):
         reconstruction = loadings[-1]
         for theta in reversed(list(self.thetas)[1:]):
             reconstruction = reconstruction @ theta.T
-        error = _residual(products.square_sum, gram, cross, reconstruction)
+        error = residual(products.square_sum, gram, cross, reconstruction)
         return Pass(error, error, loadings, reconstruction, gram, cross)
 
     def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         scale = _inverse_lengths(gram)
         gram, cross = gram * scale[:, None] * scale, cross * scale
         loadings = [self._solve(0, gram, cross)]
-        loss = _residual(square_sum, gram, cross, loadings[0])
+        loss = residual(square_sum, gram, cross, loadings[0])
         units = []
         for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
@@ -93,7 +98,7 @@ class NeuralNMF(nn.Module):
         reconstruction = loadings[-1]
         for theta in reversed(units):
             reconstruction = reconstruction @ theta.T
-        error = _residual(square_sum, gram, cross, reconstruction)
+        error = residual(square_sum, gram, cross, reconstruction)
         return Pass(loss, error, loadings, reconstruction, gram, cross)
 
     @torch.no_grad()
@@ -143,7 +148,7 @@ class NeuralNMF(nn.Module):
         )
 
 
-def _residual(square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor) -> Tensor:
+def residual(square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor) -> Tensor:
     """||X' - Theta_1 R||^2 from the small matrices; reconstruction: R transposed (M, k_1)."""
     fit = (reconstruction * cross).sum()
     own = ((reconstruction @ gram) * reconstruction).sum()

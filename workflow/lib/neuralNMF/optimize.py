@@ -53,7 +53,7 @@ class Auto:
     ) -> None:
         self._network, self._products = network, products
         self._threads = threads or torch.get_num_threads()
-        self._trained = [theta for theta in network.thetas if theta.requires_grad]
+        self._trained = [theta for theta in network.factors if theta.requires_grad]
         self._least_damping = self._damping = damping
         self._momentum, self._ceiling = 0.5, 1.0
         self._previous: list[Tensor] | None = None
@@ -126,7 +126,7 @@ class Auto:
             self.found.loss.backward()
         curvatures = self._network.curvatures(self.found)
         proposal = []
-        for theta, (left, right) in zip(self._network.thetas, curvatures, strict=True):
+        for theta, (left, right) in zip(self._network.factors, curvatures, strict=True):
             if not theta.requires_grad:
                 continue
             new = theta.detach().clone()
@@ -167,7 +167,7 @@ class Projected:
         self, network: NeuralNMF, products: Products, *, kind: str, lr: float | None
     ) -> None:
         self._network, self._products = network, products
-        self._trained = [theta for theta in network.thetas if theta.requires_grad]
+        self._trained = [theta for theta in network.factors if theta.requires_grad]
         self._entries = float(products.shape[0]) * products.shape[1]
         if kind == "adam":
             groups = [

@@ -28,7 +28,7 @@ class Status(enum.Enum):
 
 @dataclass
 class Training:
-    """loss, mse: per entry of X', before the first epoch and after each."""
+    """loss, mse: per entry of X, before the first epoch and after each; mse NaN if not known."""
 
     status: Status
     loss: list[float] = field(default_factory=list)
@@ -68,15 +68,16 @@ def train(
             result.loss.append(loss)
             result.mse.append(mse)
             if keep_best and (not lows or loss < lows[-1]):
-                best = [theta.detach().clone() for theta in network.thetas]
+                best = [theta.detach().clone() for theta in network.factors]
             lows.append(min(loss, lows[-1]) if lows else loss)
-            bar.set_postfix_str(f"mse {mse:.6g}", refresh=False)
+            error = f", mse {mse:.8g}" if math.isfinite(mse) else ""
+            bar.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
             if name and epoch % _LOG_EVERY == 0:
-                _log.info("%s epoch %d: loss %.8g, mse %.8g", name, epoch, loss, mse)
+                _log.info("%s epoch %d: loss %.8g%s", name, epoch, loss, error)
             if epoch >= patience and lows[-1 - patience] - lows[-1] <= tol * lows[-1 - patience]:
                 result.status = Status.CONVERGED
                 break
-    for theta, kept in zip(network.thetas, best, strict=False):
+    for theta, kept in zip(network.factors, best, strict=False):
         theta.data = kept
     if name:
         _log.info("%s: %s (%d epochs)", name, result.status.value, len(result.loss) - 1)

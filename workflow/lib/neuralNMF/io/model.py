@@ -39,8 +39,11 @@ class Model:
     obs      the data set's cells (index: barcodes)
     var      the data set's genes (index: gene ids)
     history  one row an epoch: depth (layers in training), phase ("start" or "joint"), epoch,
-             loss, mse (mean squared error per matrix entry)
+             loss (per matrix entry; of a Poisson model the deviance), mse (mean squared error per
+             matrix entry; NaN of a Poisson model)
     info     plain JSON types: layers, solver, loss, seed, status, versions, options
+    deviations  posterior standard deviation of beta_l (k_l, M), for each layer of a Poisson matrix
+             factorization; of other models, none
     """
 
     thetas: list[np.ndarray]
@@ -50,6 +53,7 @@ class Model:
     var: pd.DataFrame
     history: pd.DataFrame = field(default_factory=lambda: _typed_history(pd.DataFrame()))
     info: dict[str, Any] = field(default_factory=dict)
+    deviations: list[np.ndarray] = field(default_factory=list)
 
     @property
     def layers(self) -> list[int]:
@@ -69,6 +73,10 @@ class Model:
                 f"A model needs as many thetas, betas and dead flags as layers, at least one; "
                 f"got {depth}, {len(self.betas)} and {len(self.dead)}."
             )
+        if self.deviations and [part.shape for part in self.deviations] != [
+            beta.shape for beta in self.betas
+        ]:
+            raise InputError("The deviations of beta have not the shapes of the betas.")
         rows = len(self.obs)
         for number, (theta, beta, dead) in enumerate(
             zip(self.thetas, self.betas, self.dead, strict=True), start=1
@@ -112,7 +120,11 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         obs=storable(model.obs),
         var=storable(model.var),
         obsm={f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
-        varm={f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)},
+        varm={f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)}
+        | {
+            f"beta_sd_l{n}": np.ascontiguousarray(deviation.T)
+            for n, deviation in enumerate(model.deviations, start=1)
+        },
         uns=uns,
     )
     with atomic_path(path) as partial:
@@ -155,6 +167,11 @@ def _read(file: h5py.File) -> Model:
         var=read_elem(file["var"]),
         history=_typed_history(read_elem(uns["history"]).reset_index(drop=True)),
         info={key: _decode(value) for key, value in info.items()},
+        deviations=[
+            np.ascontiguousarray(read_elem(file[f"varm/beta_sd_l{n}"]).T)
+            for n in numbers
+            if f"varm/beta_sd_l{n}" in file
+        ],
     )
 
 

@@ -1,0 +1,144 @@
+"""The fit of one layer of a Poisson model: learned programs, or their posterior (pmf)."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuralNMF.errors import InputError
+from neuralNMF.fitted import Fitted
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.io.model import Model
+from neuralNMF.optimize import make_optimizer
+from neuralNMF.options import LayerOptions
+from neuralNMF.poisson.counts import Counts
+from neuralNMF.poisson.guide import Guide
+from neuralNMF.poisson.labels import UNLABELLED, Labels, encode_labels
+from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson, PoissonNetwork
+from neuralNMF.poisson.optimize import Multiplicative
+from neuralNMF.poisson.posterior import GammaPrior
+from neuralNMF.poisson.source import dataset_counts
+from neuralNMF.poisson.start import Start, first_start, later_start
+from neuralNMF.train import train
+
+_log = logging.getLogger(__name__)
+
+
+def fit_poisson(
+    dataset: Dataset,
+    previous: Model | None,
+    options: LayerOptions,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    generator: torch.Generator,
+    threads: int,
+    progress: bool,
+) -> Fitted:
+    """Starts the new layer from what ``previous`` left and trains, by the deviance of the counts.
+
+    Raises InputError where the labels are missing.
+    """
+    labels = dataset_labels(dataset, options)
+    counts = dataset_counts(
+        dataset,
+        device=device,
+        dtype=dtype,
+        data_mem_size=options.data_mem_size,
+        threads=threads,
+    )
+    if previous is None:
+        start = first_start(
+            counts,
+            options.rank,
+            generator,
+            init=options.init,
+            labels=labels,
+            progress=progress,
+        )
+    else:
+        start = later_start(counts, previous, options.rank, generator, init=options.init)
+    network = _network(start, options, labels)
+    if not options.joint:
+        for theta in network.thetas[:-1]:
+            theta.requires_grad_(False)
+    if options.optimizer == "auto":
+        optimizer = Multiplicative(network, counts)
+    else:
+        optimizer = make_optimizer(
+            options.optimizer, network, counts, lr=options.lr, threads=threads
+        )
+    trained = train(
+        network,
+        optimizer,
+        float(counts.shape[0]) * counts.shape[1],
+        epochs=options.epochs,
+        tol=options.tol,
+        patience=options.patience,
+        keep_best=options.optimizer != "auto",
+        name=f"layer {len(network.thetas)}",
+        progress=progress,
+    )
+    network.finish()
+    with torch.no_grad():
+        loadings = [loading.detach() for loading in network.programs(counts)]
+    thetas = [theta.detach() for theta in network.thetas]
+    predicted = {}
+    if network.guide is not None:
+        label, probability = network.guide.predict(thetas)
+        predicted = {"predicted_label": label, "predicted_probability": probability}
+    return Fitted(
+        thetas,
+        loadings,
+        start.record,
+        trained,
+        1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
+        np.ones(counts.shape[1]),
+        deviations=network.deviations(),
+        cells=predicted,
+        figures={"deviance": _deviance(counts, network, loadings[-1])},
+    )
+
+
+def dataset_labels(dataset: Dataset, options: LayerOptions) -> Labels | None:
+    """The classes of the cells for a guided fit, None for any other."""
+    if options.guide == 0:
+        return None
+    if options.labels not in dataset.obs.columns:
+        raise InputError(
+            f"There is no column {options.labels!r} in obs of {dataset.path.name}; it has "
+            f"{', '.join(map(str, dataset.obs.columns))}."
+        )
+    labels = encode_labels(dataset.obs[options.labels].tolist())
+    known = int((labels.codes != UNLABELLED).sum())
+    _log.info(
+        "guided by %d labelled cells of %d, %d classes",
+        known,
+        dataset.shape[0],
+        len(labels.classes),
+    )
+    return labels
+
+
+def _network(start: Start, options: LayerOptions, labels: Labels | None) -> PoissonNetwork:
+    guide = None
+    if labels is not None and options.guide_layer <= len(start.thetas):
+        guide = Guide(labels, options.guide_layer, options.guide)
+    if options.beta == "learned":
+        return LearnedPoisson(start.thetas, start.loadings[-1], guide)
+    # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
+    size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
+    thetas = [start.thetas[0] / size, *start.thetas[1:]]
+    known = [loading * size for loading in start.loadings]
+    return PmfPoisson(thetas, GammaPrior(options.prior_shape, options.prior_rate), known, guide)
+
+
+def _deviance(counts: Counts, network: PoissonNetwork, last: Tensor) -> float:
+    with torch.no_grad():
+        whole = network.through(last)[0]
+    theta = network.thetas[0].detach()
+    log_sum = counts.rates(theta, whole).log_sum
+    return counts.deviance(log_sum, counts.rate_total(theta, whole))
