@@ -1,7 +1,6 @@
 """Seconds to an error, pretraining included: beside the prototype's kind of run and scikit-learn's.
 
-The clock runs over `fit_layer` for both layers; a run is stopped by its own rule, and the time to an
-error is read from the epochs' own clock.
+The clock runs over `fit_layer` for both layers, with several limits of the joint epochs.
 """
 
 import time

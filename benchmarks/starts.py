@@ -1,0 +1,78 @@
+"""Starts of layer 1: the error that 60 epochs reach from each, and how seeds differ.
+
+On `pbmc_facs.h5ad` (2,000 variable genes, `variance`) where it is at hand, and on planted programs.
+"""
+
+import numpy as np
+import torch
+from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.hierarchy import simulate_hierarchy
+from neuralNMF.io.dataset import open_dataset
+from neuralNMF.network import NeuralNMF
+from neuralNMF.nndsvd import nndsvd_theta
+from neuralNMF.optimize import Auto
+from neuralNMF.pretrain import first_programs, random_theta, usage_of
+from neuralNMF.scaling import fit_scaling
+from neuralNMF.source import dataset_products
+
+from benchmarks.common import folders, save
+from benchmarks.matching import matched
+
+SEEDS = 5
+RANK = 20
+
+
+def starts(products, generator, threads: int) -> dict:
+    base = nndsvd_theta(products, RANK, generator)
+    noise = random_theta(*base.shape, generator)
+    loadings = first_programs(products, RANK, generator, threads=threads)
+    return {
+        "random": random_theta(products.shape[0], RANK, generator),
+        "singular vectors": base + 0.01 * base.mean() * noise,
+        "singular vectors, blurred": base + 5 * base.mean(dim=0) * noise,
+        "best of six blurred (default)": usage_of(loadings, products, threads=threads),
+    }
+
+
+def main() -> None:
+    data, out = folders()
+    threads = torch.get_num_threads()
+    sets = {}
+    if (data / "pbmc_facs.h5ad").exists():
+        path = out / "pbmc.h5ad"
+        options = DatasetOptions(variable_genes=2000, min_cells=20)
+        build_dataset([InputSpec(data / "pbmc_facs.h5ad", "pbmc")], path, options, progress=False)
+        sets["pbmc"] = (open_dataset(path), "variance", None)
+    path = out / "planted.h5ad"
+    simulate_hierarchy(path, 20_000, 2000, rng=np.random.default_rng(0))
+    planted = np.load(out / "planted_truth.npz")["fine"]
+    sets["planted"] = (open_dataset(path), "counts", planted)
+    figures: dict = {}
+    for name, (dataset, normalize, truth) in sets.items():
+        products = dataset_products(
+            dataset,
+            fit_scaling(dataset, normalize, "none"),
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+            data_mem_size=None,
+            threads=threads,
+        )
+        entries = products.shape[0] * products.shape[1]
+        found: dict = {}
+        for seed in range(SEEDS):
+            generator = torch.Generator().manual_seed(seed)
+            for label, theta in starts(products, generator, threads).items():
+                auto = Auto(NeuralNMF([theta]), products)
+                for _ in range(60):
+                    if not auto.epoch():
+                        break
+                row = found.setdefault(label, {"mse": [], "programs_found": []})
+                row["mse"].append(auto.found.error.item() / entries)
+                if truth is not None:
+                    cosines = matched(auto.found.loadings[0].detach().numpy().T, truth)
+                    row["programs_found"].append(sum(c >= 0.95 for c in cosines))
+        figures[name] = found
+    save(out, "starts", figures)
+
+
+main()

@@ -1,0 +1,78 @@
+"""How much memory a fit takes, told before it starts (docs/memory.md has the formula in words)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import psutil
+
+from neuralNMF.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+_BASE = 600_000_000  # Python, torch, numba and their compiled code
+_COPIES = 4  # of Theta_1, at the most, in the `auto` optimiser
+_SLACK = 1.3  # what the allocator keeps, and short-lived parts of these arrays
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a fit's memory depends on.
+
+    cells N, genes M, nonzeros; rank k_1; item: bytes of a value of Theta; dense: X as a dense
+    matrix; held: cells of X in memory at a time; threads.
+    """
+
+    cells: int
+    genes: int
+    nonzeros: int
+    rank: int
+    item: int
+    dense: bool
+    held: int
+    threads: int
+
+    @property
+    def bytes_per_cell(self) -> float:
+        """Of X, for each cell held: 4 bytes an entry if dense, else 8 bytes a non-zero."""
+        return 4.0 * self.genes if self.dense else 8.0 * self.nonzeros / self.cells
+
+    @property
+    def fixed(self) -> float:
+        """Bytes that do not depend on how many cells of X are held."""
+        theta = _COPIES * self.cells * self.rank * self.item
+        # The sums of the threads, each in two precisions, and the factors of the NNLS.
+        small = self.genes * self.rank * (self.threads * (8 + self.item) + 4 * (self.rank + 1))
+        return _SLACK * theta + small + _BASE
+
+    @property
+    def total(self) -> float:
+        """Bytes at the peak."""
+        return _SLACK * self.held * self.bytes_per_cell + self.fixed
+
+    def cells_that_fit(self, available: float) -> int:
+        """How many cells of X may be held in ``available`` bytes; 0 where none may."""
+        return max(0, int((available - self.fixed) / (_SLACK * self.bytes_per_cell)))
+
+
+def check_memory(demand: Demand, available: float | None = None) -> None:
+    """Logs the estimate; raises InputError where it is above ``available`` (None: asked for)."""
+    if available is None:
+        available = float(psutil.virtual_memory().available)
+    _log.info(
+        "memory: about %.2f GB at the peak, %.2f GB available",
+        demand.total / GIGABYTE,
+        available / GIGABYTE,
+    )
+    if demand.total <= available:
+        return
+    fitting = min(demand.cells_that_fit(0.9 * available), demand.held - 1)
+    advice = f"set 'data_mem_size: {fitting}' to stream the data"
+    if fitting < 1:
+        advice = "even streamed it would not fit: take fewer cells, genes or programs"
+    raise InputError(
+        f"the fit would take about {demand.total / GIGABYTE:.1f} GB of memory and "
+        f"{available / GIGABYTE:.1f} GB are available: {advice}, or run it where more is."
+    )
