@@ -48,7 +48,7 @@ def test_anndata_reads_it(path, counts):
 
 def test_layout_is_contiguous_aligned_and_typed(path, counts):
     with h5py.File(path) as file:
-        for name, dtype in (("data", np.float32), ("indices", np.int32), ("indptr", np.int64)):
+        for name, dtype in (("data", np.float32), ("indices", np.int32), ("indptr", np.int32)):
             array = file["X"][name]
             assert array.dtype == dtype
             assert array.chunks is None and array.compression is None
@@ -163,3 +163,13 @@ def test_atomic_path_makes_folders_and_replaces_only_on_success(tmp_path):
         raise KeyError
     assert target.read_text() == "one"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_scipy_works_on_what_anndata_reads(tmp_path):
+    """Scaling a cell in scanpy multiplies by a column, which scipy refuses on mixed index types."""
+    counts = sp.random(30, 20, 0.2, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    counts.data = np.ceil(5 * counts.data)
+    write_dataset(tmp_path / "dataset.h5ad", counts)
+    read = anndata.read_h5ad(tmp_path / "dataset.h5ad").X
+    halved = read.multiply(np.full((30, 1), 0.5)).toarray()
+    assert np.array_equal(halved, 0.5 * counts.toarray())

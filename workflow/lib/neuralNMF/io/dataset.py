@@ -93,7 +93,7 @@ def open_dataset(path: str | Path) -> Dataset:
 def _open(path: Path, file: h5py.File) -> Dataset:
     group = file["X"]
     stored = {name: group[name] for name in ("data", "indices", "indptr")}
-    wanted = {"data": np.float32, "indices": np.int32, "indptr": np.int64}
+    wanted = {"data": np.float32, "indices": np.int32}
     nnz = stored["data"].shape[0]
     for name, dtype in wanted.items():
         array = stored[name]
@@ -108,7 +108,7 @@ def _open(path: Path, file: h5py.File) -> Dataset:
         nnz=nnz,
         obs=read_elem(file["obs"]),
         var=read_elem(file["var"]),
-        indptr=stored["indptr"][:],
+        indptr=stored["indptr"][:].astype(np.int64),
         indices_offset=stored["indices"].id.get_offset() or 0,
         data_offset=stored["data"].id.get_offset() or 0,
     )

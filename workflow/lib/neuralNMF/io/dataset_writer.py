@@ -93,7 +93,10 @@ class DatasetWriter:
         elif self._position != self.nnz:
             raise ValueError(f"{self._position} non-zeros appended, {self.nnz} announced")
         indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._row_nnz]))
-        self._group.create_dataset("indptr", data=indptr, track_times=False)
+        # scipy refuses many operations where indptr and indices differ in type.
+        narrow = indptr[-1] <= np.iinfo(np.int32).max
+        stored = indptr.astype(np.int32) if narrow else indptr
+        self._group.create_dataset("indptr", data=stored, track_times=False)
         self._group.attrs["encoding-type"] = "csr_matrix"
         self._group.attrs["encoding-version"] = "0.1.0"
         self._group.attrs["shape"] = np.array([self._cells, self.genes], dtype=np.int64)
