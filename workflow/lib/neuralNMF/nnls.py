@@ -49,8 +49,10 @@ def _solve(
     scale = np.zeros(k)
     alive = diagonal > 0
     scale[alive] = 1.0 / np.sqrt(diagonal[alive])
-    scaled_gram = np.ascontiguousarray(gram * scale[:, None] * scale[None, :])
-    scaled_cross = np.ascontiguousarray(cross * scale)
+    # Where a step size was so large that Theta overflowed, the loss says so.
+    with np.errstate(invalid="ignore"):
+        scaled_gram = np.ascontiguousarray(gram * scale[:, None] * scale[None, :])
+        scaled_cross = np.ascontiguousarray(cross * scale)
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.zeros((columns, k))
