@@ -1,0 +1,235 @@
+"""The optimisers: never up, never worse than the start; their steps beside plain loops."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from neuralNMF.kernels.columns import descend_columns
+from neuralNMF.kernels.descent import descend_matrix, descend_rows
+from neuralNMF.network import NeuralNMF
+from neuralNMF.optimize import Auto, Projected, make_optimizer
+from neuralNMF.products import tensor_products
+
+CELLS, GENES = 70, 50
+RANKS = (6, 4, 2)
+
+
+@pytest.fixture(scope="module")
+def counts():
+    rng = np.random.default_rng(0)
+    mean = rng.gamma(0.5, 1.0, (CELLS, 4)) @ rng.gamma(0.5, 2.0, (4, GENES))
+    return rng.poisson(mean).astype(np.float64)
+
+
+def problem(counts, depth=2, *, energy=False, dtype=torch.float64, seed=1):
+    rng = np.random.default_rng(seed)
+    shapes = zip((CELLS, *RANKS), RANKS, strict=False)
+    thetas = [torch.tensor(rng.random(shape)) for shape in shapes][:depth]
+    thetas[0] = thetas[0].to(dtype)
+    network = NeuralNMF(thetas, energy=energy, threads=2)
+    network.settle()
+    return network, tensor_products(torch.tensor(counts, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_auto_never_raises_the_loss(counts, depth, energy, dtype):
+    network, products = problem(counts, depth, energy=energy, dtype=dtype)
+    optimizer = Auto(network, products, threads=2)
+    losses = [optimizer.found.loss.item()]
+    for _ in range(40):
+        if not optimizer.epoch():
+            break
+        losses.append(optimizer.found.loss.item())
+    assert (np.diff(losses) <= 0).all()
+    assert losses[-1] < 0.9 * losses[0]
+    assert all(theta.min() >= 0 for theta in network.thetas)
+
+
+@pytest.mark.parametrize("kind", ["auto", "adam", "gd"])
+@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
+def test_what_was_found_belongs_to_the_parameters_as_they_stand(counts, energy, kind):
+    network, products = problem(counts, energy=energy)
+    optimizer = make_optimizer(kind, network, products)
+    for _ in range(15):
+        optimizer.epoch()
+        thetas = [theta.detach().clone() for theta in network.thetas]
+        fresh = NeuralNMF(thetas, energy=energy)(products).loss.item()
+        assert optimizer.found.loss.item() == pytest.approx(fresh, rel=1e-9)
+        assert all(theta.min() >= 0 for theta in thetas)
+
+
+def test_auto_stays_where_no_step_lowers_the_loss():
+    # An exact factorisation: nothing is left to be lowered.
+    rng = np.random.default_rng(0)
+    theta, beta = rng.random((20, 3)), rng.random((3, 15))
+    products = tensor_products(torch.tensor(theta @ beta))
+    network = NeuralNMF([torch.tensor(theta)])
+    optimizer = Auto(network, products)
+    for _ in range(50):
+        if not optimizer.epoch():
+            break
+    assert abs(optimizer.found.loss.item()) < 1e-10 * products.square_sum
+    assert torch.isfinite(network.thetas[0]).all()
+
+
+def test_auto_leaves_a_parameter_alone_that_is_not_trained(counts):
+    network, products = problem(counts, 3)
+    network.thetas[0].requires_grad_(False)
+    network.thetas[1].requires_grad_(False)
+    before = [theta.detach().clone() for theta in network.thetas]
+    optimizer = Auto(network, products)
+    start = optimizer.found.loss.item()
+    for _ in range(5):
+        optimizer.epoch()
+    assert optimizer.found.loss.item() < start
+    assert torch.equal(network.thetas[0], before[0])
+    assert torch.equal(network.thetas[1], before[1])
+    assert not torch.equal(network.thetas[2], before[2])
+
+
+def test_auto_reaches_a_stationary_point_of_one_layer(counts):
+    network, products = problem(counts, 1)
+    optimizer = Auto(network, products)
+    for _ in range(400):
+        if not optimizer.epoch():
+            break
+    network.thetas[0].grad = None
+    network(products).loss.backward()
+    theta, slope = network.thetas[0].detach(), network.thetas[0].grad
+    outward = torch.where(theta > 0, slope.abs(), -slope)
+    # In units of the loss, for a step as long as the mean entry.
+    assert outward.max() * theta.mean() < 1e-6 * optimizer.found.loss.item()
+
+
+def test_a_smaller_rate_makes_smaller_steps(counts):
+    moved = []
+    for lr in ("auto", 0.1):
+        network, products = problem(counts, 1)
+        before = network.thetas[0].detach().clone()
+        make_optimizer("auto", network, products, lr=lr).epoch()
+        moved.append((network.thetas[0] - before).norm().item())
+    assert moved[1] < 0.5 * moved[0]
+
+
+@pytest.mark.parametrize("energy", [False, True])
+def test_one_step_of_gradient_descent_is_that_of_the_formula(counts, energy):
+    network, products = problem(counts, 2, energy=energy)
+    before = [theta.detach().clone() for theta in network.thetas]
+    fresh = NeuralNMF([theta.clone() for theta in before], energy=energy)
+    (fresh(products).loss / (CELLS * GENES)).backward()
+    make_optimizer("gd", network, products, lr=0.05).epoch()
+    for theta, old, other in zip(network.thetas, before, fresh.thetas, strict=True):
+        expected = (old - 0.05 * other.grad).clamp_min(0)
+        if energy:
+            expected = expected / expected.norm(dim=0)
+        np.testing.assert_allclose(theta.detach(), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["adam", "gd"])
+def test_plain_gradient_steps_lower_the_loss_too(counts, kind):
+    network, products = problem(counts, 2)
+    optimizer = make_optimizer(kind, network, products)
+    assert isinstance(optimizer, Projected)
+    start = optimizer.found.loss.item()
+    losses = []
+    for _ in range(60):
+        optimizer.epoch()
+        losses.append(optimizer.found.loss.item())
+    assert min(losses) < 0.95 * start
+
+
+def quadratic(rows, rank, dtype=np.float64, seed=0):
+    """theta, slope (rows, rank) and a curvature (rank, rank), one coordinate without curvature."""
+    rng = np.random.default_rng(seed)
+    factor = rng.random((rank + 4, rank))
+    factor[:, 2] = 0
+    theta = rng.random((rows, rank)) * (rng.random((rows, rank)) < 0.7)
+    slope = rng.standard_normal((rows, rank))
+    return theta.astype(dtype), slope.astype(dtype), (factor.T @ factor).astype(dtype)
+
+
+def plain_descent(theta, slope, curvature, sweeps):
+    theta, slope = theta.astype(np.float64), slope.astype(np.float64)
+    for x, g in zip(theta, slope, strict=True):
+        for _ in range(sweeps):
+            for q in range(x.size):
+                if curvature[q, q] > 0:
+                    step = max(x[q] - g[q] / curvature[q, q], 0.0) - x[q]
+                    x[q] += step
+                    g += step * curvature[q].astype(np.float64)
+    return theta
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 50])
+def test_descent_of_rows_is_plain_coordinate_descent(rows, threads, dtype):
+    theta, slope, curvature = quadratic(rows, 5, dtype)
+    expected = plain_descent(theta, slope, curvature, 3)
+    kept = slope.copy()
+    descend_rows(theta, slope, curvature, 3, threads)
+    np.testing.assert_allclose(theta, expected, atol=1e-4 if dtype == np.float32 else 1e-12)
+    np.testing.assert_array_equal(slope, kept)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_descent_of_columns_takes_the_same_steps(dtype):
+    theta, slope, curvature = quadratic(50, 5, dtype)
+    expected = plain_descent(theta, slope, curvature, 3)
+    moved = torch.tensor(theta)
+    descend_columns(moved, torch.tensor(slope), torch.tensor(curvature), 3)
+    np.testing.assert_allclose(moved, expected, atol=1e-4 if dtype == np.float32 else 1e-12)
+
+
+def test_a_coordinate_without_curvature_stays():
+    theta, slope, curvature = quadratic(20, 5)
+    before = theta[:, 2].copy()
+    descend_rows(theta, slope, curvature, 3, 2)
+    np.testing.assert_array_equal(theta[:, 2], before)
+
+
+def test_many_sweeps_over_rows_reach_the_minimum_of_the_quadratic():
+    rng = np.random.default_rng(0)
+    factor = rng.random((9, 5))
+    target = rng.standard_normal((30, 9))
+    theta = rng.random((30, 5))
+    # ||target - theta factor'||^2 / 2 around theta.
+    slope = (theta @ factor.T - target) @ factor
+    descend_rows(theta, slope, factor.T @ factor, 3000, 2)
+    expected = [scipy.optimize.nnls(factor, row)[0] for row in target]
+    np.testing.assert_allclose(theta, expected, atol=1e-8)
+
+
+def test_many_sweeps_over_a_matrix_reach_the_minimum_of_the_quadratic():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((12, 4)), rng.random((3, 10))
+    target = rng.standard_normal((12, 10)) + 0.5
+    theta = rng.random((4, 3))
+    # ||target - a theta b||^2 / 2 around theta, as one long non-negative least-squares problem.
+    slope = a.T @ (a @ theta @ b - target) @ b.T
+    kept = slope.copy()
+    descend_matrix(theta, slope, a.T @ a, b @ b.T, 5000)
+    expected = scipy.optimize.nnls(np.kron(a, b.T), target.ravel())[0].reshape(4, 3)
+    np.testing.assert_allclose(theta, expected, atol=1e-8)
+    np.testing.assert_array_equal(slope, kept)
+
+
+def test_one_sweep_over_a_matrix_is_plain_coordinate_descent():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((12, 4)), rng.random((10, 3))
+    b[:, 1] = 0
+    left, right = a.T @ a, b.T @ b
+    theta, slope = rng.random((4, 3)), rng.standard_normal((4, 3))
+    expected, g = theta.copy(), slope.copy()
+    for _ in range(2):
+        for p in range(4):
+            for q in range(3):
+                if left[p, p] * right[q, q] > 0:
+                    step = max(expected[p, q] - g[p, q] / (left[p, p] * right[q, q]), 0)
+                    step -= expected[p, q]
+                    expected[p, q] += step
+                    g += step * np.outer(left[p], right[q])
+    descend_matrix(theta, slope, left, right, 2)
+    np.testing.assert_allclose(theta, expected, atol=1e-12)
