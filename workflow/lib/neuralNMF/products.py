@@ -95,20 +95,16 @@ class RowsBlock:
 
     def square_sum(self, genes: Tensor) -> float:
         """See `Block.square_sum`."""
-        squares = (genes.numpy() ** 2)[:, None]
-        per_cell = np.zeros((self.indptr.size - 1, 1))
-        padded = np.zeros((self.genes, padded_width(1)))
-        padded[:, :1] = squares
-        rows_times(
-            self._borders,
-            self.indptr,
-            self._unsigned,
-            np.square(self.data, dtype=np.float64),
-            np.square(self.cells, dtype=np.float64),
-            padded,
-            per_cell,
-        )
-        return float(per_cell.sum())
+        weights = genes.numpy() ** 2
+        origin, total = self.indptr[0], 0.0
+        # In parts: the squares of all values at once would take as much memory as X itself.
+        for start in range(0, self.indptr.size - 1, _FLUSH):
+            ends = self.indptr[start : start + _FLUSH + 1] - origin
+            part = slice(ends[0], ends[-1])
+            squares = np.square(self.data[part], dtype=np.float64) * weights[self.indices[part]]
+            squares *= np.repeat(self.cells[start : start + _FLUSH] ** 2, np.diff(ends))
+            total += float(squares.sum())
+        return total
 
 
 @dataclass
