@@ -10,8 +10,8 @@ import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
 from neuralNMF.build import DatasetOptions
-from neuralNMF.options import LayerOptions
-from nmf_workflow import schema
+from neuralNMF.options import LOSSES, LayerOptions
+from nmf_workflow import problems, schema
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan
 
@@ -188,6 +188,18 @@ WRONG = [
         {"runs": {"r": {"beta": "pmf", "transform": "sqrt"}}},
         'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: none.',
     ),
+    (
+        {"loss": "poisson"},
+        'loss is "poisson", which `beta: lsq` cannot be trained by; take `beta: pmf` or `beta: '
+        "learned` for it, or `loss: auto`.",
+    ),
+    (
+        {"runs": {"r": {"beta": "learned"}}, "loss": "energy"},
+        'loss is "energy", which `runs.r.beta: learned` cannot be trained by; take `beta: lsq`',
+    ),
+    ({"guide": 1}, "guide is 1, which works with `loss: poisson` only;"),
+    ({"guide": 1, "beta": "pmf"}, "samples.sim has no `labels`, which guide needs;"),
+    ({"guide": 1, "guide_layer": 3}, "guide_layer is 3, but layers has 2; allowed:"),
     ({"samples": {"s": {"input": "no.h5"}}}, 'samples.s.input: there is no file or folder "no.h5"'),
     (
         {"samples": {"s": {"input": ["a/x.h5", "b/x.h5"]}}},
@@ -248,12 +260,14 @@ def test_the_config_offers_what_the_library_takes():
     keys = {path: node.get("default") for path, node in schema.all_keys()}
     library = {field.name: field.default for field in fields(LayerOptions)}
     run = load(MINIMAL).runs["main"]
-    assert set(run) - {"layers"} | {"rank", "threads"} == set(library)
-    # `auto` is the config's own: which normalization is best depends on the sample.
-    decided = {"rank", "threads", "normalize", "device"}
+    assert set(run) - {"layers"} | {"rank", "threads", "labels"} == set(library)
+    # `auto` is the config's own: which normalization is best depends on the sample, which loss on
+    # the programs. The labels are the sample's.
+    decided = {"rank", "threads", "labels", "normalize", "loss", "device"}
     assert {key: keys[key] for key in library if key not in decided} == {
         key: value for key, value in library.items() if key not in decided
     }
+    assert problems.LOSSES == LOSSES
     dataset = {field.name: field.default for field in fields(DatasetOptions)}
     dataset.pop("hvg_theta")
     assert {key: keys[f"dataset.{key}"] for key in dataset} == dataset

@@ -23,7 +23,8 @@ def test_shipped_config(real: Workflow, path: Path):
         f"train_layer{number}" for number in range(1, depth + 1)
     }
     assert jobs["create_dataset"] == len(config["samples"])
-    assert jobs["plot_theta"] == jobs["plot_beta"] == depth
+    runs = len(config.get("runs", ["main"]))
+    assert jobs["plot_theta"] == jobs["plot_beta"] == depth * runs
 
 
 def test_default_config_needs_no_arguments(real: Workflow):

@@ -9,6 +9,7 @@ from typing import Any
 from nmf_workflow import schema
 from nmf_workflow.problems import (
     GENE_LISTS,
+    LOSSES,
     PER_LAYER,
     run_problems,
     sample_problems,
@@ -55,8 +56,8 @@ class Config:
 
     Attributes:
         samples: by name.
-        runs: by name; every key of a fit, the run's own over the config's, and ``epochs``, ``lr``
-            and ``device`` as lists with one entry a layer.
+        runs: by name; every key of a fit, the run's own over the config's, with what ``loss: auto``
+            means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer.
         plots: ``top_n``, ``max_thresh``, ``max_cells``.
     """
 
@@ -83,7 +84,7 @@ def load(raw: Mapping[str, Any]) -> Config:
     problems += [line for name, fit in merged.items() for line in run_problems(name, fit, data)]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
-    runs = {name: one_entry_a_layer(fit) for name, fit in merged.items()}
+    runs = {name: one_entry_a_layer(settle_loss(fit)) for name, fit in merged.items()}
     return Config(samples=samples, runs=runs, plots=data["plots"])
 
 
@@ -115,6 +116,12 @@ def make_source(item: str | Mapping[str, str]) -> Source:
     path = Path(item["path"]).expanduser()
     name = item.get("name", path.name.removesuffix(path.suffix) or path.name)
     return Source(path=str(path), name=name, layer=item.get("layer"))
+
+
+def settle_loss(fit: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a fit with what ``loss: auto`` means for its kind of programs."""
+    loss = LOSSES[fit["beta"]][0] if fit["loss"] == "auto" else fit["loss"]
+    return {**fit, "loss": loss}
 
 
 def one_entry_a_layer(fit: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Plan:
         return dict(sorted(self.config.samples[wildcards.sample].dataset.items()))
 
     def labels(self, wildcards: Wildcards) -> str | None:
-        """The column of ``obs`` that colours the cells."""
+        """The column of ``obs`` that colours the cells and may guide a fit."""
         return self.config.samples[wildcards.sample].labels
 
     def plot(self, *keys: str) -> Any:
@@ -145,6 +145,11 @@ class Plan:
             own |= {key: run[key][number - 1] for key in ("epochs", "lr")}
             own |= {"rank": run["layers"][number - 1]}
             own |= {"normalize": self.normalization(wildcards)}
+            if run["beta"] == "pmf":
+                own |= {key: run[key] for key in ("prior_shape", "prior_rate")}
+            if run["guide"] > 0:
+                own |= {key: run[key] for key in ("guide", "guide_layer")}
+                own |= {"labels": self.labels(wildcards)}
             if number > 1:
                 own |= {"joint": run["joint"]}
             return dict(sorted(own.items()))
@@ -178,6 +183,6 @@ class Plan:
         run = self.config.runs[wildcards.run]
         if run["normalize"] != "auto":
             return run["normalize"]
-        raw = run["beta"] == "pmf" or run["loss"] == "poisson"
+        raw = run["loss"] == "poisson"
         simulated = self.config.samples[wildcards.sample].simulate is not None
         return "counts" if raw or simulated else "variance"

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 PER_LAYER = ("epochs", "lr", "device")
 GENE_LISTS = ("include", "exclude", "genes")
+# Losses that each kind of programs can be trained by, the one that ``auto`` takes first.
+LOSSES = {
+    "lsq": ("reconstruction", "energy"),
+    "pmf": ("poisson",),
+    "learned": ("reconstruction", "poisson"),
+}
 
 
 def schema_problems(data: Mapping[str, Any]) -> Iterator[str]:
@@ -104,6 +110,14 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
                 f"{at(key)} has {len(value)} entries, but {at('layers')} has {len(layers)}; "
                 "give one value for all layers or one a layer."
             )
+    if fit["loss"] not in ("auto", *LOSSES[fit["beta"]]):
+        fitting = [f"`beta: {beta}`" for beta, losses in LOSSES.items() if fit["loss"] in losses]
+        yield (
+            f"{at('loss')} is {show(fit['loss'])}, which `{at('beta')}: {fit['beta']}` cannot be "
+            f"trained by; take {' or '.join(fitting)} for it, or `loss: auto`."
+        )
+    if fit["guide"] > 0:
+        yield from guide_problems(fit, data, at)
     for key, model in (("beta", "pmf"), ("loss", "poisson")):
         for other, allowed in (("normalize", ("auto", "counts")), ("transform", ("none",))):
             if fit[key] == model and fit[other] not in allowed:
@@ -111,6 +125,28 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
                     f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "
                     f"counts; allowed: {' or '.join(allowed)}."
                 )
+
+
+def guide_problems(
+    fit: Mapping[str, Any], data: Mapping[str, Any], at: Callable[[str], str]
+) -> Iterator[str]:
+    """What a run that labels guide is missing."""
+    if fit["beta"] != "pmf" and fit["loss"] != "poisson":
+        yield (
+            f"{at('guide')} is {show(fit['guide'])}, which works with `loss: poisson` only; take "
+            "`beta: learned` with it, or set `guide: 0`."
+        )
+    if fit["guide_layer"] > len(fit["layers"]):
+        yield (
+            f"{at('guide_layer')} is {fit['guide_layer']}, but {at('layers')} has "
+            f"{len(fit['layers'])}; allowed: {schema.allowed_at(['guide_layer'])}."
+        )
+    for name, sample in data["samples"].items():
+        if "labels" not in sample:
+            yield (
+                f"samples.{name} has no `labels`, which {at('guide')} needs; name a column of "
+                "`obs`, or set `guide: 0`."
+            )
 
 
 def dotted(path: list[str | int]) -> str:
