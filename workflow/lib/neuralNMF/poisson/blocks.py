@@ -171,6 +171,8 @@ class RowsBlock:
             (data, self.indices, indptr), shape=(indptr.size - 1, self.genes), copy=False
         )
         totals = rows @ np.ones(self.genes)
+        if not data.flags.writeable:
+            data = data.copy()  # torch takes no read-only arrays, as mapped ones are
         return CountSums.of(torch.from_numpy(data), torch.from_numpy(totals))
 
     def _prepared(self, theta: Tensor, floor: float, *small: Tensor) -> tuple:
