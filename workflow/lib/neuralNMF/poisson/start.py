@@ -23,6 +23,7 @@ from neuralNMF.train import Status, Training
 
 _TINY = 1e-30
 _LATER_STARTS = 10
+_PASSES, _GUIDED_PASSES = 500, 20
 
 
 @dataclass
@@ -61,7 +62,9 @@ def first_start(
             bar.update()
             bar.set_postfix_str(f"deviance {deviance:.6g}", refresh=False)
 
-        found = kl_nmf(counts, rank, generator=generator, start=given, report=report)
+        # A guided start is handed over early: the labels hold it in joint training only.
+        passes = _PASSES if given is None else _GUIDED_PASSES
+        found = kl_nmf(counts, rank, generator=generator, passes=passes, start=given, report=report)
     return Start([found.theta], [found.loadings], _record(found, counts))
 
 
