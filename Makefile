@@ -6,6 +6,10 @@ CORES ?= all
 # Further arguments: make run ARGS="--configfile configs/pbmc.yaml", make unit ARGS="-k nnls -x"
 ARGS ?=
 
+# Threads that wait sleep: workers, and torch's and numba's pools, share the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+export NUMBA_THREADING_LAYER ?= workqueue
+
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPECS := pyproject.toml constraints.txt
