@@ -32,7 +32,7 @@ def dataset(tmp_path_factory):
 
 
 def fit(dataset, ranks, previous=None, **options):
-    options = {"epochs": 40, "threads": 2, **options}
+    options = {"epochs": 25, "threads": 2, **options}
     for rank in ranks:
         previous = fit_layer(dataset, previous, LayerOptions(rank, **options), progress=False)
     return previous
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_bytes(dataset, tmp_path, options):
     for number, seed in enumerate((3, 3, 4)):
         path = tmp_path / f"{number}" / "layer2.h5nnmf"
         path.parent.mkdir()
-        save_model(path, fit(dataset, [5, 3], seed=seed, **options))
+        save_model(path, fit(dataset, [5, 3], seed=seed, epochs=10, **options))
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
     models = [load_model(tmp_path / n / "layer2.h5nnmf") for n in "02"]
