@@ -42,7 +42,7 @@ def _factor(gram, order, count, lower, tiny):
 
 
 @numba.njit(**_SERIAL)
-def _factor_unless_held(gram, order, count, lower, tiny, held):  # noqa: ANN001, ANN202
+def _factor_unless_held(gram, order, count, lower, tiny, held):
     """`_factor`, spared where ``lower`` still is the factor of the same support.
 
     Neighbouring columns often share theirs: where no entry is zero, all do.
