@@ -16,7 +16,7 @@ from neuralNMF.products import Products
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
 # nearer to Newton's.
 _SWEEPS = 4
-_MOST_DAMPING = 2.0**12
+_MOST_DAMPING = 2.0**24
 
 
 class Optimizer(Protocol):

@@ -23,7 +23,7 @@ class Status(enum.Enum):
 
     CONVERGED = "converged: the loss has settled within the tolerance"
     LIMIT = "stopped at the limit of epochs before the loss had settled: raise 'epochs', or 'tol'"
-    MINIMUM = "converged: no step lowers the loss any further"
+    MINIMUM = "converged: none of the steps tried lowers the loss any further"
 
 
 @dataclass
