@@ -211,7 +211,8 @@ def gram(theta: Tensor) -> Tensor:
     total = torch.zeros((theta.shape[1], theta.shape[1]), dtype=torch.float64)
     # Apple's devices have no double precision.
     wide = theta.dtype if theta.device.type == "mps" else torch.float64
-    for part in theta.split(_FLUSH // 4):
+    # Parts that stay in the cache once widened; fewer would make the threads wait more often.
+    for part in theta.split(_FLUSH):
         part = part.to(wide)
         total += (part.T @ part).cpu().double()
     return total
