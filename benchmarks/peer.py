@@ -1,4 +1,4 @@
-"""300 epochs at 1000 x 2000, [20, 10], in turns with the PyPI package NeuralNMF 1.0.0.
+"""300 epochs at 1000 x 2000, [20, 10], in turns with the PyPI package NeuralNMF 1.0.0."""
 
 import statistics
 import time
