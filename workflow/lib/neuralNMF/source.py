@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 # (4 against 8 bytes a value).
 DENSE_FROM = 0.5
 _CHUNK = 50_000
+_Block = TypeVar("_Block")
 
 
 def dataset_products(
@@ -64,11 +66,25 @@ def dataset_products(
             indptr - indptr[0], indices, values, scale, genes, dense, device, dtype
         )
 
-    if not streamed:
-        held = [(0, cells, block(0, cells, *dataset.read()))]
-        return Products(lambda: held, dataset.shape, scaling.genes, device=device, dtype=dtype)
+    blocks = cell_blocks(dataset, block, data_mem_size)
+    return Products(blocks, dataset.shape, scaling.genes, device=device, dtype=dtype)
 
-    def stream() -> Iterator[tuple[int, int, Block]]:
+
+def cell_blocks(
+    dataset: Dataset,
+    block: Callable[[int, int, np.ndarray, np.ndarray], _Block],
+    data_mem_size: int | None,
+) -> Callable[[], Iterable[tuple[int, int, _Block]]]:
+    """The blocks of a data set: one held in memory, or several streamed anew at each call.
+
+    block: makes one from (first cell, past the last cell, their indices, their data).
+    """
+    cells = dataset.shape[0]
+    if data_mem_size is None or data_mem_size >= cells:
+        held = [(0, cells, block(0, cells, *dataset.read()))]
+        return lambda: held
+
+    def stream() -> Iterator[tuple[int, int, _Block]]:
         indices, data = dataset.map()
         for start in range(0, cells, data_mem_size):
             stop = min(start + data_mem_size, cells)
@@ -76,7 +92,7 @@ def dataset_products(
             yield start, stop, block(start, stop, indices[first:last], data[first:last])
             dataset.release()
 
-    return Products(stream, dataset.shape, scaling.genes, device=device, dtype=dtype)
+    return stream
 
 
 def sample_products(

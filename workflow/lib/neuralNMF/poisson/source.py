@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from neuralNMF.io.dataset import Dataset
 from neuralNMF.poisson.blocks import Block, RowsBlock
 from neuralNMF.poisson.counts import Counts, library_size
 from neuralNMF.poisson.tensor_blocks import TensorBlock
+from neuralNMF.source import cell_blocks
 
 _log = logging.getLogger(__name__)
 
@@ -52,16 +52,5 @@ def dataset_counts(
             torch.as_tensor(sizes[start:stop]).to(dtype).to(device),
         )
 
-    if not streamed:
-        held = [(0, cells, block(0, cells, *dataset.read()))]
-        return Counts(lambda: held, dataset.shape, sizes, device=device, dtype=dtype)
-
-    def stream() -> Iterator[tuple[int, int, Block]]:
-        indices, data = dataset.map()
-        for start in range(0, cells, data_mem_size):
-            stop = min(start + data_mem_size, cells)
-            first, last = dataset.indptr[start], dataset.indptr[stop]
-            yield start, stop, block(start, stop, indices[first:last], data[first:last])
-            dataset.release()
-
-    return Counts(stream, dataset.shape, sizes, device=device, dtype=dtype)
+    blocks = cell_blocks(dataset, block, data_mem_size)
+    return Counts(blocks, dataset.shape, sizes, device=device, dtype=dtype)
