@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 from neuralNMF.kernels.columns import descend_columns
-from neuralNMF.kernels.descent import descend_matrix, descend_rows
+from neuralNMF.kernels.descent import TILE, descend_matrix, descend_rows
 from neuralNMF.network import NeuralNMF
 from neuralNMF.optimize import Auto, Projected, make_optimizer
 from neuralNMF.products import tensor_products
@@ -141,52 +141,58 @@ def test_plain_gradient_steps_lower_the_loss_too(counts, kind):
 
 
 def quadratic(rows, rank, dtype=np.float64, seed=0):
-    """theta, slope (rows, rank) and a curvature (rank, rank), one coordinate without curvature."""
+    """theta, linear (rows, rank) and a curvature (rank, rank), one coordinate without curvature."""
     rng = np.random.default_rng(seed)
     factor = rng.random((rank + 4, rank))
-    factor[:, 2] = 0
+    factor[:, 2:3] = 0
     theta = rng.random((rows, rank)) * (rng.random((rows, rank)) < 0.7)
-    slope = rng.standard_normal((rows, rank))
-    return theta.astype(dtype), slope.astype(dtype), (factor.T @ factor).astype(dtype)
+    linear = rng.standard_normal((rows, rank))
+    return theta.astype(dtype), linear.astype(dtype), (factor.T @ factor).astype(dtype)
 
 
-def plain_descent(theta, slope, curvature, sweeps):
-    theta, slope = theta.astype(np.float64), slope.astype(np.float64)
-    for x, g in zip(theta, slope, strict=True):
+def plain_descent(theta, linear, curvature, sweeps):
+    theta, curvature = theta.astype(np.float64), curvature.astype(np.float64)
+    for x, b in zip(theta, linear.astype(np.float64), strict=True):
         for _ in range(sweeps):
             for q in range(x.size):
                 if curvature[q, q] > 0:
-                    step = max(x[q] - g[q] / curvature[q, q], 0.0) - x[q]
-                    x[q] += step
-                    g += step * curvature[q].astype(np.float64)
+                    x[q] = max(x[q] - (b[q] + curvature[q] @ x) / curvature[q, q], 0.0)
     return theta
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("rows", [1, 15, 16, 17, 50])
+@pytest.mark.parametrize("rows", [1, TILE - 1, TILE, TILE + 1, 3 * TILE + 7])
 def test_descent_of_rows_is_plain_coordinate_descent(rows, threads, dtype):
-    theta, slope, curvature = quadratic(rows, 5, dtype)
-    expected = plain_descent(theta, slope, curvature, 3)
-    kept = slope.copy()
-    descend_rows(theta, slope, curvature, 3, threads)
+    theta, linear, curvature = quadratic(rows, 5, dtype)
+    expected = plain_descent(theta, linear, curvature, 3)
+    kept = linear.copy()
+    descend_rows(theta, linear, curvature, 3, threads)
     np.testing.assert_allclose(theta, expected, atol=1e-4 if dtype == np.float32 else 1e-12)
-    np.testing.assert_array_equal(slope, kept)
+    np.testing.assert_array_equal(linear, kept)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 4, 8, 9, 21])
+def test_descent_of_rows_at_any_rank(rank):
+    theta, linear, curvature = quadratic(70, rank)
+    expected = plain_descent(theta, linear, curvature, 2)
+    descend_rows(theta, linear, curvature, 2, 2)
+    np.testing.assert_allclose(theta, expected, atol=1e-11)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_descent_of_columns_takes_the_same_steps(dtype):
-    theta, slope, curvature = quadratic(50, 5, dtype)
-    expected = plain_descent(theta, slope, curvature, 3)
+    theta, linear, curvature = quadratic(50, 5, dtype)
+    expected = plain_descent(theta, linear, curvature, 3)
     moved = torch.tensor(theta)
-    descend_columns(moved, torch.tensor(slope), torch.tensor(curvature), 3)
+    descend_columns(moved, torch.tensor(linear), torch.tensor(curvature), 3)
     np.testing.assert_allclose(moved, expected, atol=1e-4 if dtype == np.float32 else 1e-12)
 
 
 def test_a_coordinate_without_curvature_stays():
-    theta, slope, curvature = quadratic(20, 5)
+    theta, linear, curvature = quadratic(20, 5)
     before = theta[:, 2].copy()
-    descend_rows(theta, slope, curvature, 3, 2)
+    descend_rows(theta, linear, curvature, 3, 2)
     np.testing.assert_array_equal(theta[:, 2], before)
 
 
@@ -195,9 +201,8 @@ def test_many_sweeps_over_rows_reach_the_minimum_of_the_quadratic():
     factor = rng.random((9, 5))
     target = rng.standard_normal((30, 9))
     theta = rng.random((30, 5))
-    # ||target - theta factor'||^2 / 2 around theta.
-    slope = (theta @ factor.T - target) @ factor
-    descend_rows(theta, slope, factor.T @ factor, 3000, 2)
+    # ||target - theta factor'||^2 / 2.
+    descend_rows(theta, -target @ factor, factor.T @ factor, 3000, 2)
     expected = [scipy.optimize.nnls(factor, row)[0] for row in target]
     np.testing.assert_allclose(theta, expected, atol=1e-8)
 

@@ -9,7 +9,7 @@ from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.network import NeuralNMF
 from neuralNMF.options import LayerOptions
-from neuralNMF.products import CellSums, RowsBlock, gram, rows_products, tensor_products
+from neuralNMF.products import CellSums, Move, RowsBlock, gram, rows_products, tensor_products
 from neuralNMF.scaling import NORMALIZATIONS, TRANSFORMS, fit_scaling
 from neuralNMF.source import dataset_products, sample_products
 
@@ -259,3 +259,85 @@ def test_a_whole_fit_is_the_same_streamed(data):
             model = fit_layer(data[1], model, options, progress=False)
         errors.append(model.info["mse"])
     assert errors[1] == pytest.approx(errors[0], rel=1e-4)
+
+
+def plain_move(matrix, theta, move, last):
+    """(proposal, trial, gram, cross), cell by cell."""
+    slope, bend, curvature = (part.numpy() for part in (move.slope, move.bend, move.curvature))
+    proposal = theta.copy()
+    for x, row in zip(proposal, matrix, strict=True):
+        linear = row @ slope + x @ bend
+        for _ in range(move.sweeps):
+            for q in range(x.size):
+                if curvature[q, q] > 0:
+                    x[q] = max(0.0, x[q] - (linear[q] + curvature[q] @ x) / curvature[q, q])
+    trial = proposal
+    if last is not None:
+        trial = np.maximum(0.0, proposal + move.momentum * (proposal - last))
+    return proposal, trial, trial.T @ trial, matrix.T @ trial
+
+
+def a_move(rank, genes):
+    """A step whose third program has no curvature: it stays."""
+    rng = np.random.default_rng(3)
+    factor = rng.random((rank + 3, rank))
+    factor[:, 2:3] = 0
+    symmetric = rng.standard_normal((rank, rank))
+    return Move(
+        slope=torch.tensor(rng.standard_normal((genes, rank))),
+        bend=torch.tensor(symmetric + symmetric.T),
+        curvature=torch.tensor(factor.T @ factor),
+        momentum=0.6,
+        sweeps=2,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("rank", [1, 3, 8, 9])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_move_of_the_cells_is_that_of_the_plain_formulas(data, rank, first, dtype):
+    counts, dataset = data
+    scaling = fit_scaling(dataset, "variance", "none")
+    move, rng = a_move(rank, GENES), np.random.default_rng(4)
+    theta, last = (rng.random((CELLS, rank)) for _ in range(2))
+    expected = plain_move(plain(counts, "variance", "none"), theta, move, None if first else last)
+    for held, threads in ((None, 1), (None, 2), (7, 1), (1, 2)):
+        products = dataset_products(
+            dataset,
+            scaling,
+            device=torch.device("cpu"),
+            dtype=dtype,
+            data_mem_size=held,
+            threads=threads,
+        )
+        start = torch.tensor(theta, dtype=dtype)
+        before = None if first else torch.tensor(last, dtype=dtype)
+        proposal, trial, sums = products.move(move, start, before)
+        assert torch.equal(start, torch.tensor(theta, dtype=dtype))
+        for found, right in zip((proposal, trial, sums.gram, sums.cross), expected, strict=True):
+            scale = np.abs(right).max()
+            np.testing.assert_allclose(found, right, rtol=0, atol=10 * RTOL[dtype] * scale)
+
+
+def test_a_move_of_many_cells_in_many_tiles():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(0.3, (1000, GENES)).astype(np.float64)
+    theta, last = rng.random((1000, 5)), rng.random((1000, 5))
+    move = a_move(5, GENES)
+    expected = plain_move(counts, theta, move, last)
+    for threads in (1, 2, 3):
+        products = rows_products(sp.csr_matrix(counts), dtype=torch.float64, threads=threads)
+        found = products.move(move, torch.tensor(theta), torch.tensor(last))
+        for one, right in zip((*found[:2], found[2].gram, found[2].cross), expected, strict=True):
+            np.testing.assert_allclose(one, right, rtol=1e-10, atol=1e-10)
+
+
+def test_the_move_of_a_sparse_tensor_is_that_of_the_rows():
+    counts, move = COUNTS["sparse"].astype(np.float64), a_move(5, GENES)
+    rng = np.random.default_rng(6)
+    theta, last = rng.random((CELLS, 5)), rng.random((CELLS, 5))
+    products = tensor_products(torch.tensor(counts).to_sparse_csr(), threads=2)
+    found = products.move(move, torch.tensor(theta), torch.tensor(last))
+    expected = plain_move(counts, theta, move, last)
+    for one, right in zip((*found[:2], found[2].gram, found[2].cross), expected, strict=True):
+        np.testing.assert_allclose(one, right, rtol=1e-10, atol=1e-10)

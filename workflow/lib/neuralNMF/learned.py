@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from neuralNMF.network import Pass, residual
-from neuralNMF.products import CellSums, Products
+from neuralNMF.products import CellSums, Products, Sums
 
 
 class LearnedNMF(nn.Module):
@@ -38,15 +38,18 @@ class LearnedNMF(nn.Module):
 
     def forward(self, products: Products) -> Pass:
         """One pass over X'; two with the backward pass."""
-        gram, cross = CellSums.apply(self.thetas[0], products)
+        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+
+    def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        """See `NeuralNMF.evaluate`."""
         chain = [self.loadings]
         for theta in reversed(list(self.thetas[1:])):
             chain.append(chain[-1] @ theta.T)
         loadings = chain[::-1]
-        error = residual(products.square_sum, gram, cross, loadings[0])
+        error = residual(square_sum, gram, cross, loadings[0])
         return Pass(error, error, loadings, loadings[0], gram, cross)
 
-    def settle(self) -> None:
+    def settle(self, sums: Sums | None = None) -> None:
         """Nothing: the loss does not ask for a scale."""
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from neuralNMF.nnls import DEPENDENT, WarmStart, nnls
-from neuralNMF.products import CellSums, Products
+from neuralNMF.products import CellSums, Products, Sums
 from neuralNMF.products import gram as gram_of_cells
 
 
@@ -72,16 +72,25 @@ class NeuralNMF(nn.Module):
 
     def forward(self, products: Products) -> Pass:
         """One pass over X'; two with the backward pass."""
-        gram, cross = CellSums.apply(self.thetas[0], products)
+        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+
+    def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        """The loss from the sums over cells, differentiable in them and in Theta_2 ... Theta_L.
+
+        Shape: gram (k_1, k_1), cross (M, k_1), square_sum of X'.
+        """
         if self.energy:
-            return self._energy(gram, cross, products.square_sum)
+            return self._energy(gram, cross, square_sum)
         loadings = [self._solve(0, gram, cross)]
         for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
         reconstruction = loadings[-1]
+        if len(self.thetas) == 1:
+            # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
+            reconstruction = reconstruction.detach()
         for theta in reversed(list(self.thetas)[1:]):
             reconstruction = reconstruction @ theta.T
-        error = residual(products.square_sum, gram, cross, reconstruction)
+        error = residual(square_sum, gram, cross, reconstruction)
         return Pass(error, error, loadings, reconstruction, gram, cross)
 
     def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
@@ -102,13 +111,21 @@ class NeuralNMF(nn.Module):
         return Pass(loss, error, loadings, reconstruction, gram, cross)
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """After a step, with ``energy``: put the loss's unit length into the parameters."""
+    def settle(self, sums: Sums | None = None) -> None:
+        """After a step, with ``energy``: put the loss's unit length into the parameters.
+
+        ``sums`` of Theta_1, if they are known, follow it.
+        """
         if not self.energy:
             return
-        for layer, theta in enumerate(self.thetas):
-            own = gram_of_cells(theta) if layer == 0 else theta.T @ theta
-            theta.mul_(_inverse_lengths(own).to(device=theta.device, dtype=theta.dtype))
+        first, *later = self.thetas
+        lengths = _inverse_lengths(gram_of_cells(first) if sums is None else sums.gram)
+        first.mul_(lengths.to(device=first.device, dtype=first.dtype))
+        if sums is not None:
+            sums.gram *= lengths[:, None] * lengths
+            sums.cross *= lengths
+        for theta in later:
+            theta.mul_(_inverse_lengths(theta.T @ theta))
 
     @torch.no_grad()
     def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:

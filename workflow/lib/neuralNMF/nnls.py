@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.nnls import solve_columns, solve_supports
+from neuralNMF.kernels.vectors import LANES
 
 # A variable whose squared distance from the span of the others is below this share of its length is
 # dependent on them: rounding of the two products in single precision leaves about this much.
@@ -33,9 +34,8 @@ class WarmStart:
 class _Factorised:
     """What the backward pass takes over from the forward pass."""
 
-    solution: np.ndarray  # (M, k), of the scaled problem
-    support: np.ndarray  # (M, k) bool
-    factors: np.ndarray  # (M, k (k + 1) / 2)
+    solution: np.ndarray  # (M, k)
+    factors: np.ndarray  # (ceil(M / LANES), k (k + 1) / 2, LANES)
     scale: np.ndarray = field(default_factory=lambda: np.empty(0))  # (k,)
     threads: int = 1
 
@@ -56,11 +56,11 @@ def _solve(
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.zeros((columns, k))
-    factors = np.empty((columns, k * (k + 1) // 2))
+    factors = np.empty((-(-columns // LANES), k * (k + 1) // 2, LANES))
     solve_columns(scaled_gram, scaled_cross, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:
         start.support = support
-    return _Factorised(solution * scale, support, factors, scale, threads)
+    return _Factorised(solution * scale, factors, scale, threads)
 
 
 class _Nnls(torch.autograd.Function):
@@ -76,7 +76,7 @@ class _Nnls(torch.autograd.Function):
         solved: _Factorised = ctx.solved
         right = np.ascontiguousarray(grad.numpy() * solved.scale)
         adjoint = np.empty_like(right)
-        solve_supports(solved.factors, solved.support, right, adjoint, solved.threads)
+        solve_supports(solved.factors, right, adjoint, solved.threads)
         adjoint *= solved.scale
         # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there
         # through G = Theta' Theta.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from neuralNMF.kernels.columns import descend_columns
-from neuralNMF.kernels.descent import descend_matrix, descend_rows
+from neuralNMF.kernels.descent import descend_matrix
 from neuralNMF.network import NeuralNMF, Pass
-from neuralNMF.products import Products
+from neuralNMF.products import Move, Products, Sums
+from neuralNMF.quadratic import descend
 
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
 # nearer to Newton's.
@@ -28,6 +29,20 @@ class Optimizer(Protocol):
         """One epoch; False where no step lowers the loss any further."""
 
 
+@dataclass
+class _Model:
+    """Quadratic models of the halved loss around the parameters, one for each trained factor.
+
+    slopes: the gradients; of Theta_1 none, its gradient follows from ``by_gram`` (k_1, k_1) and
+    ``by_cross`` (M, k_1), those by the sums over cells. curvatures: see `NeuralNMF.curvatures`.
+    """
+
+    slopes: list[Tensor | None]
+    curvatures: list[tuple[Tensor | None, Tensor]]
+    by_gram: Tensor | None
+    by_cross: Tensor | None
+
+
 class Auto:
     """Accelerated projected Newton-type steps: monotone, and without a step size to choose.
 
@@ -36,11 +51,15 @@ class Auto:
     with beta held, by coordinate descent. For one layer, the model lies above the loss and the step
     is that of HALS (Cichocki & Phan 2009); for several, it may not, and the curvature is raised
     until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails,
-    with the factors of Ang & Gillis (2019, Neural Computation 31(2)). Two passes over X an epoch,
-    three after a failed extrapolation.
+    with the factors of Ang & Gillis (2019, Neural Computation 31(2)).
+
+    A cell's gradient and step need that cell alone, so one pass over X' finds the gradient by
+    Theta_1, moves it, and takes the sums that the loss at the moved Theta_1 is made of
+    (`Products.move`): one pass an epoch, two after a failed extrapolation, none where Theta_1 is
+    held.
 
     ``damping``: the curvature's first multiple, 1 / lr.
-    Holds at most four copies of Theta_1.
+    Holds at most three copies of Theta_1.
     """
 
     def __init__(
@@ -53,107 +72,112 @@ class Auto:
     ) -> None:
         self._network, self._products = network, products
         self._threads = threads or torch.get_num_threads()
-        self._trained = [theta for theta in network.factors if theta.requires_grad]
+        self._trained = [factor for factor in network.factors if factor.requires_grad]
+        self._moves_cells = network.thetas[0].requires_grad
         self._least_damping = self._damping = damping
         self._momentum, self._ceiling = 0.5, 1.0
-        self._previous: list[Tensor] | None = None
-        self._proposal: list[Tensor] | None = None
-        self.found = self._evaluate([theta.data for theta in self._trained])
+        self._last: list[Tensor] | None = None
+        self._model: _Model | None = None
+        self._sums = products.sums(network.thetas[0].detach())
+        self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
     def epoch(self) -> bool:
         """One step that does not raise the loss; False where none was found."""
-        if self._proposal is None:
-            self._proposal = self._propose()
-        before = [theta.data for theta in self._trained]
-        gradients = [theta.grad for theta in self._trained]
         level = self.found.loss.item()
-        found, proposal = self._extrapolated(level), self._proposal
-        if found is None:
-            found = self._evaluate(proposal)
-            self._previous = None
-            while found.loss.item() > level:
-                self._damping *= 2
-                # The gradient and curvature are those of the point that was left.
-                self._put(before, gradients)
-                if self._damping > _MOST_DAMPING * self._least_damping:
-                    self._proposal = None
-                    return False
-                proposal = self._propose()
-                found = self._evaluate(proposal)
-        else:
-            self._previous = proposal
-        self.found = found
-        self._damping = max(self._least_damping, self._damping / 1.2)
-        del before, gradients
-        self._proposal = None
-        return True
-
-    def _extrapolated(self, level: float) -> Pass | None:
-        """Moves on beyond the proposal in the direction from the last one.
-
-        Returns None where the loss is higher there.
-        """
-        if self._previous is None:
-            # Nothing to extrapolate from yet: the proposal itself, but kept for the next time.
-            trial = [new.clone() for new in self._proposal]
-        else:
-            trial = self._previous
-            for old, new in zip(trial, self._proposal, strict=True):
-                old.mul_(-self._momentum).add_(new, alpha=1 + self._momentum).clamp_min_(0)
-        extrapolated = self._previous is not None
-        found = self._evaluate(trial)
+        before = [factor.data for factor in self._trained]
+        if self._model is None:
+            self._model = self._around()
+        last, self._last = self._last, None
+        extrapolated = last is not None
+        proposal, trial, sums = self._step(before, last)
+        found = self._evaluate(trial, sums)
         if found.loss.item() <= level:
+            self._last = proposal
             if extrapolated:
                 self._momentum = min(self._ceiling, 1.05 * self._momentum, 0.95)
                 self._ceiling = min(1.0, 1.01 * self._ceiling)
-            return found
-        if extrapolated:
+        elif extrapolated:
             self._ceiling, self._momentum = self._momentum, self._momentum / 1.5
-        return None
+            if self._moves_cells:
+                sums = self._products.sums(proposal[0])
+            found = self._evaluate(proposal, sums)
+        # A trial lies where the last proposal did: let go of it before another is made.
+        del last, proposal, trial
+        while found.loss.item() > level:
+            self._damping *= 2
+            if self._damping > _MOST_DAMPING * self._least_damping:
+                self._put(before)
+                return False
+            _, trial, sums = self._step(before, None)
+            found = self._evaluate(trial, sums)
+        self.found, self._sums, self._model = found, sums, None
+        self._damping = max(self._least_damping, self._damping / 1.2)
+        return True
 
-    def _put(self, values: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
-        for theta, value, gradient in zip(self._trained, values, gradients, strict=True):
-            theta.data, theta.grad = value, gradient
+    def _around(self) -> _Model:
+        self.found.loss.backward()
+        slopes = [None if factor.grad is None else factor.grad / 2 for factor in self._trained]
+        curvatures = [
+            curvature
+            for factor, curvature in zip(
+                self._network.factors, self._network.curvatures(self.found), strict=True
+            )
+            if factor.requires_grad
+        ]
+        if not self._moves_cells:
+            return _Model(slopes, curvatures, None, None)
+        by_gram = self._sums.gram.grad
+        return _Model(slopes, curvatures, (by_gram + by_gram.T) / 2, self._sums.cross.grad / 2)
 
-    def _evaluate(self, values: Sequence[Tensor]) -> Pass:
-        self._put(values, [None] * len(values))
-        self._network.settle()
-        return self._network(self._products)
+    def _step(
+        self, values: list[Tensor], last: list[Tensor] | None
+    ) -> tuple[list[Tensor], list[Tensor], Sums]:
+        """(proposal, trial beyond it, sums of the trial), from ``values`` and the last proposal.
 
-    def _propose(self) -> list[Tensor]:
-        """The parameters after one damped step from where they stand."""
-        if self._trained[0].grad is None:
-            self.found.loss.backward()
-        curvatures = self._network.curvatures(self.found)
-        proposal = []
-        for theta, (left, right) in zip(self._network.factors, curvatures, strict=True):
-            if not theta.requires_grad:
-                continue
-            new = theta.detach().clone()
-            if left is None:
-                _descend_cells(new, theta.grad / 2, right * self._damping, self._threads)
+        The trial lies in the place of the last proposal; without one it is the proposal, copied.
+        """
+        proposal, trial, sums = [], [], self._sums
+        for number, value in enumerate(values):
+            left, right = self._model.curvatures[number]
+            old = None if last is None else last[number]
+            if number == 0 and self._moves_cells:
+                curvature = right * self._damping
+                bend = self._model.by_gram - curvature
+                move = Move(self._model.by_cross, bend, curvature, self._momentum, _SWEEPS)
+                new, beyond, sums = self._products.move(move, value, old)
             else:
-                descend_matrix(
-                    new.numpy(),
-                    (theta.grad / 2).numpy(),
-                    (left * self._damping).numpy(),
-                    right.numpy(),
-                    _SWEEPS,
-                )
+                new = self._lowered(value, self._model.slopes[number], left, right)
+                beyond = new.clone() if old is None else _beyond(old, new, self._momentum)
             proposal.append(new)
-        return proposal
+            trial.append(beyond)
+        return proposal, trial, sums
+
+    def _lowered(self, value: Tensor, slope: Tensor, left: Tensor | None, right: Tensor) -> Tensor:
+        """The minimum, nearly, of a small factor's model."""
+        new = value.clone()
+        if left is None:
+            curvature = right * self._damping
+            descend(new, slope - value @ curvature, curvature, _SWEEPS, self._threads)
+        else:
+            damped = (left * self._damping).numpy()
+            descend_matrix(new.numpy(), slope.numpy(), damped, right.numpy(), _SWEEPS)
+        return new
+
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for factor, value in zip(self._trained, values, strict=True):
+            factor.data, factor.grad = value, None
+
+    def _evaluate(self, values: Sequence[Tensor], sums: Sums) -> Pass:
+        self._put(values)
+        self._network.settle(sums)
+        gram = sums.gram.requires_grad_(self._moves_cells)
+        cross = sums.cross.requires_grad_(self._moves_cells)
+        return self._network.evaluate(gram, cross, self._products.square_sum)
 
 
-def _descend_cells(theta: Tensor, slope: Tensor, curvature: Tensor, threads: int) -> None:
-    """Coordinate descent for every row of theta (N, k), in place.
-
-    Shape: slope (N, k), curvature (k, k).
-    """
-    if theta.device.type == "cpu":
-        own = curvature.to(theta.dtype).numpy()
-        descend_rows(theta.numpy(), slope.numpy(), own, _SWEEPS, threads)
-        return
-    descend_columns(theta, slope, curvature.to(device=theta.device, dtype=theta.dtype), _SWEEPS)
+def _beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
+    """The point beyond ``new`` in the direction from ``old``, in place of ``old``."""
+    return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)
 
 
 class Projected:

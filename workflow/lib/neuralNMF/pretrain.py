@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from neuralNMF.kernels.columns import descend_columns
-from neuralNMF.kernels.descent import descend_rows
 from neuralNMF.network import NeuralNMF
 from neuralNMF.nndsvd import nndsvd_theta
 from neuralNMF.optimize import Auto
 from neuralNMF.products import Products, gram, tensor_products
+from neuralNMF.quadratic import descend
 from neuralNMF.train import Training, train
 
 SAMPLE_CELLS = 20_000
@@ -68,14 +67,9 @@ def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
 
     By coordinate descent from zero, enough for a start. One pass over X'.
     """
-    slope = -products.times(loadings)
-    curvature = (loadings.T @ loadings).to(device=slope.device, dtype=slope.dtype)
-    theta = torch.zeros_like(slope)
-    if slope.device.type == "cpu":
-        args = theta.numpy(), slope.numpy(), curvature.numpy()
-        descend_rows(*args, _SOLVE_SWEEPS, threads)
-        return theta
-    descend_columns(theta, slope, curvature, _SOLVE_SWEEPS)
+    linear = -products.times(loadings)
+    theta = torch.zeros_like(linear)
+    descend(theta, linear, loadings.T @ loadings, _SOLVE_SWEEPS, threads)
     return theta
 
 

@@ -1,4 +1,4 @@
-"""The only two things ever done with the cells: X' @ S and X'^T @ Theta.
+"""The only things ever done with the cells: X' @ S, X'^T @ Theta, and both around a step of Theta.
 
 See `products` in architecture.md.
 
@@ -11,22 +11,49 @@ results differ by rounding only.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.kernels.sparse import (
-    padded_width,
-    rows_times,
-    rows_transposed_times,
-    split_rows,
-)
+from neuralNMF.kernels.cells import move_rows
+from neuralNMF.kernels.sparse import rows_times, rows_transposed_times, split_rows
+from neuralNMF.kernels.vectors import LANES, blocks_of
+from neuralNMF.quadratic import descend
 
 # Cells summed in the precision of the data before the sum is carried on in double precision.
 _FLUSH = 16384
+
+
+@dataclass
+class Move:
+    """What moves Theta_1: the quadratic model of the loss around where it stands.
+
+    In a row theta of Theta_1 with its row x of X', the model is <x slope + theta bend, t> + 1/2 t'
+    curvature t over t >= 0; it is lowered by ``sweeps`` of coordinate descent from theta. The trial
+    lies beyond the result by ``momentum`` times its way from the last proposal.
+
+    Shape: slope (M, k), bend and curvature (k, k), float64 on the host.
+    """
+
+    slope: Tensor
+    bend: Tensor
+    curvature: Tensor
+    momentum: float
+    sweeps: int
+
+
+@dataclass
+class Sums:
+    """All that the loss sees of the cells, float64 on the host.
+
+    gram: Theta_1^T Theta_1 (k, k); cross: X'^T Theta_1 (M, k).
+    """
+
+    gram: Tensor
+    cross: Tensor
 
 
 class Block(Protocol):
@@ -37,6 +64,12 @@ class Block(Protocol):
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
         """sums (M, k) float64 on the host += X^T diag(cells) @ left (n, k)."""
+
+    def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
+        """Moves these cells, and adds the sums over their trial to ``sums`` (cross: without genes).
+
+        Shape: theta (n, k); proposal (n, k) is overwritten; trial (n, k), the last proposal, too.
+        """
 
     def square_sum(self, genes: Tensor) -> float:
         """Sum of squares of diag(cells) X diag(genes), genes (M,) float64 on the host."""
@@ -62,36 +95,57 @@ class RowsBlock:
 
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""
-        rank = right.shape[1]
-        padded = np.zeros((self.genes, padded_width(rank)), dtype=_numpy_dtype(out.dtype))
-        padded[:, :rank] = right.numpy()
-        scale = self.cells.astype(padded.dtype, copy=False)
-        rows_times(
-            self._borders, self.indptr, self._unsigned, self.data, scale, padded, out.numpy()
-        )
+        padded = self._padded(right, out.dtype)
+        blocks = blocks_of(right.shape[1])
+        rows_times(*self._rows(padded.dtype), padded, out.numpy(), blocks)
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
         """See `Block.add_transposed_times`."""
-        rank, threads = left.shape[1], self._borders.size - 1
-        shape = (threads, self.genes, padded_width(rank))
-        array = left.numpy()
-        partial = np.empty(shape, dtype=array.dtype)
-        parts = np.zeros(shape)
-        scale = self.cells.astype(array.dtype, copy=False)
-        rows_transposed_times(
-            self._borders,
-            self.indptr,
-            self._unsigned,
-            self.data,
-            scale,
+        rank, array = left.shape[1], left.numpy()
+        blocks = blocks_of(rank)
+        partial, parts = self._slices(len(blocks) * LANES, array.dtype)
+        rows_transposed_times(*self._rows(array.dtype), array, partial, parts, _FLUSH, blocks)
+        _add_in_order(sums, parts, rank)
+
+    def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
+        """See `Block.move`."""
+        rank, array = theta.shape[1], theta.numpy()
+        blocks = blocks_of(rank)
+        partial, parts = self._slices(len(blocks) * LANES, array.dtype)
+        grams = np.zeros((self._borders.size - 1, rank, rank))
+        move_rows(
+            *self._rows(array.dtype),
             array,
+            self._padded(move.slope, theta.dtype),
+            move.bend.to(theta.dtype).numpy(),
+            move.curvature.to(theta.dtype).numpy(),
+            move.sweeps,
+            array.dtype.type(move.momentum),
+            proposal.numpy(),
+            trial.numpy(),
             partial,
             parts,
+            grams,
             _FLUSH,
+            blocks,
         )
-        # In the order of the threads, so that the same number of threads gives the same bytes.
-        for part in parts:
-            sums += torch.from_numpy(part[:, :rank])
+        _add_in_order(sums.cross, parts, rank)
+        for gram in torch.from_numpy(grams):
+            sums.gram += gram + gram.tril(-1).T
+
+    def _rows(self, dtype: np.dtype) -> tuple:
+        scale = self.cells.astype(dtype, copy=False)
+        return self._borders, self.indptr, self._unsigned, self.data, scale
+
+    def _padded(self, right: Tensor, dtype: torch.dtype) -> np.ndarray:
+        width = len(blocks_of(right.shape[1])) * LANES
+        padded = np.zeros((self.genes, width), dtype=_numpy_dtype(dtype))
+        padded[:, : right.shape[1]] = right.numpy()
+        return padded
+
+    def _slices(self, width: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self._borders.size - 1, self.genes, width)
+        return np.zeros(shape, dtype=dtype), np.zeros(shape)
 
     def square_sum(self, genes: Tensor) -> float:
         """See `Block.square_sum`."""
@@ -118,6 +172,7 @@ class TensorBlock:
     matrix: Tensor
     transposed: Tensor
     cells: Tensor
+    threads: int
 
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""
@@ -134,6 +189,17 @@ class TensorBlock:
             part = slice(start, start + _FLUSH)
             scaled = left[part] * self.cells[part, None]
             sums += (self.matrix[part].T @ scaled).cpu().double()
+
+    def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
+        """See `Block.move`."""
+        linear = torch.empty_like(theta)
+        self.times(move.slope, linear)
+        linear.addmm_(theta, move.bend.to(linear))
+        proposal.copy_(theta)
+        descend(proposal, linear, move.curvature, move.sweeps, self.threads)
+        trial.mul_(-move.momentum).add_(proposal, alpha=1 + move.momentum).clamp_min_(0)
+        sums.gram += gram(trial)
+        self.add_transposed_times(trial, sums.cross)
 
     def square_sum(self, genes: Tensor) -> float:
         """See `Block.square_sum`."""
@@ -202,6 +268,31 @@ class Products:
             block.add_transposed_times(left[start:stop], sums)
         return sums * self._genes[:, None]
 
+    def sums(self, theta: Tensor) -> Sums:
+        """Of theta (N, k). One pass over X'."""
+        return Sums(gram(theta), self.transposed_times(theta))
+
+    def move(self, move: Move, theta: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor, Sums]:
+        """(proposal, trial, sums of the trial), in one pass over X'.
+
+        Shape: theta, the last proposal (N, k) on the device; the trial lies in its place. Without
+        one the trial is the proposal.
+        """
+        rank = theta.shape[1]
+        proposal = torch.empty_like(theta)
+        momentum = 0.0 if last is None else move.momentum
+        trial = torch.zeros_like(theta) if last is None else last
+        scaled = replace(move, slope=move.slope * self._genes[:, None], momentum=momentum)
+        sums = Sums(
+            torch.zeros((rank, rank), dtype=torch.float64),
+            torch.zeros((self.shape[1], rank), dtype=torch.float64),
+        )
+        for start, stop, block in self.blocks():
+            part = slice(start, stop)
+            block.move(scaled, theta[part], proposal[part], trial[part], sums)
+        sums.cross *= self._genes[:, None]
+        return proposal, trial, sums
+
 
 def gram(theta: Tensor) -> Tensor:
     """Theta^T Theta in double precision on the host.
@@ -244,6 +335,12 @@ class CellSums(torch.autograd.Function):
         return grad.addmm_(theta, symmetric), None
 
 
+def _add_in_order(sums: Tensor, parts: np.ndarray, rank: int) -> None:
+    # In the order of the threads, so that the same number of threads gives the same bytes.
+    for part in parts:
+        sums += torch.from_numpy(part[:, :rank])
+
+
 def _numpy_dtype(dtype: torch.dtype) -> type:
     return np.float64 if dtype == torch.float64 else np.float32
 
@@ -273,6 +370,8 @@ def tensor_products(
     matrix: Tensor,
     cells: np.ndarray | None = None,
     genes: np.ndarray | None = None,
+    *,
+    threads: int | None = None,
 ) -> Products:
     """Products of a dense or sparse CSR tensor, where it is and in its precision."""
     scale = np.ones(matrix.shape[0]) if cells is None else cells
@@ -280,7 +379,7 @@ def tensor_products(
     transposed = matrix
     if matrix.layout == torch.sparse_csr:
         transposed = matrix.transpose(0, 1).to_sparse_csr()
-    block = TensorBlock(matrix, transposed, scale)
+    block = TensorBlock(matrix, transposed, scale, threads or torch.get_num_threads())
     return Products(
         lambda: [(0, matrix.shape[0], block)],
         tuple(matrix.shape),

@@ -63,7 +63,7 @@ def dataset_products(
         if not dense and device.type == "cpu":
             return RowsBlock(indptr, indices, values, scale, genes, threads)
         return _tensor_block(
-            indptr - indptr[0], indices, values, scale, genes, dense, device, dtype
+            indptr - indptr[0], indices, values, scale, genes, dense, device, dtype, threads
         )
 
     blocks = cell_blocks(dataset, block, data_mem_size)
@@ -117,7 +117,7 @@ def sample_products(
     matrix, scale = sp.vstack(parts, format="csr"), np.concatenate(scale)
     if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
         dense = torch.as_tensor(matrix.toarray(), dtype=dtype)
-        return tensor_products(dense, scale, scaling.genes)
+        return tensor_products(dense, scale, scaling.genes, threads=threads)
     return rows_products(matrix, scale, scaling.genes, dtype=dtype, threads=threads)
 
 
@@ -130,13 +130,14 @@ def _tensor_block(
     dense: bool,
     device: torch.device,
     dtype: torch.dtype,
+    threads: int,
 ) -> TensorBlock:
     shape = (indptr.size - 1, genes)
     cells = torch.as_tensor(scale, dtype=dtype).to(device)
     if dense:
         formed = sp.csr_matrix((values, indices, indptr), shape=shape).toarray()
         matrix = torch.as_tensor(formed, dtype=dtype).to(device)
-        return TensorBlock(matrix, matrix, cells)
+        return TensorBlock(matrix, matrix, cells, threads)
     # Copies: torch takes no read-only arrays, and a mapped one must not outlive its pages.
     matrix = torch.sparse_csr_tensor(
         torch.as_tensor(indptr.copy()),
@@ -145,4 +146,4 @@ def _tensor_block(
         size=shape,
         device=device,
     )
-    return TensorBlock(matrix, matrix.transpose(0, 1).to_sparse_csr(), cells)
+    return TensorBlock(matrix, matrix.transpose(0, 1).to_sparse_csr(), cells, threads)

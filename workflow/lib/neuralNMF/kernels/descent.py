@@ -3,47 +3,75 @@
 import numba
 import numpy as np
 
-# Rows handled side by side, so that the loop over coordinates, which is serial within a cell, runs
-# over vectors. Many more than a register holds: the checks before each inner loop cost as much as
-# sixteen lanes of it, and a tile of x and g still fits the cache.
-_TILE = 128
+from neuralNMF.kernels.vectors import LANES, add_four_scaled, add_scaled
+
+_OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
+
+# Rows handled side by side, so that the loop over coordinates, which is serial within a row, runs
+# over vectors: enough of them for additions not to wait for each other, few enough for the cache.
+TILE = 64
 
 
-@numba.njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def descend_rows(theta, slope, curvature, sweeps, threads):
-    """Lowers <slope_i, d> + 1/2 d' H d over theta_i + d >= 0 for every row i, in place.
+@numba.njit(**_OPTIONS)
+def add_combination(x, matrix, q, total):
+    """total (TILE,) += sum over r of matrix[q, r] x[r]; x (k, TILE), matrix (k, k)."""
+    k = matrix.shape[0]
+    r = 0
+    while r + 3 < k:
+        c0, c1, c2, c3 = matrix[q, r], matrix[q, r + 1], matrix[q, r + 2], matrix[q, r + 3]
+        at = r * TILE
+        for lane in range(0, TILE, LANES):
+            a, b = at + lane, at + TILE + lane
+            c, d = at + 2 * TILE + lane, at + 3 * TILE + lane
+            add_four_scaled(total, lane, x, a, b, c, d, c0, c1, c2, c3)
+        r += 4
+    while r < k:
+        for lane in range(0, TILE, LANES):
+            add_scaled(total, lane, x, r * TILE + lane, matrix[q, r])
+        r += 1
 
-    theta, slope (N, k); curvature H (k, k), all of one type. A coordinate without curvature stays.
+
+@numba.njit(**_OPTIONS)
+def descend_tile(x, linear, curvature, sweeps, total):
+    """Lowers <linear_i, x_i> + 1/2 x_i' H x_i over x_i >= 0 for every column i of x, in place.
+
+    x, linear (k, TILE); curvature H (k, k); total (TILE,): room to work in. A coordinate without
+    curvature stays.
+    """
+    zero = x.dtype.type(0)
+    for _ in range(sweeps):
+        for q in range(x.shape[0]):
+            h = curvature[q, q]
+            if h > 0:
+                inverse = x.dtype.type(1) / h
+                total[:] = linear[q]
+                add_combination(x, curvature, q, total)
+                xq = x[q]
+                for lane in range(TILE):
+                    moved = xq[lane] - total[lane] * inverse
+                    xq[lane] = moved if moved > zero else zero
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def descend_rows(theta, linear, curvature, sweeps, threads):
+    """`descend_tile` for all rows of theta, in place.
+
+    theta, linear (N, k); curvature H (k, k), all of one type.
     """
     rows, k = theta.shape
-    tiles = (rows + _TILE - 1) // _TILE
-    zero = theta.dtype.type(0)
+    tiles = (rows + TILE - 1) // TILE
     for thread in numba.prange(threads):
-        x = np.zeros((k, _TILE), theta.dtype)
-        g = np.zeros((k, _TILE), theta.dtype)
-        d = np.zeros(_TILE, theta.dtype)
+        x = np.zeros((k, TILE), theta.dtype)
+        b = np.zeros((k, TILE), theta.dtype)
+        total = np.zeros(TILE, theta.dtype)
         for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
-            first = tile * _TILE
-            count = min(_TILE, rows - first)
+            first = tile * TILE
+            count = min(TILE, rows - first)
             for lane in range(count):
                 for q in range(k):
                     x[q, lane] = theta[first + lane, q]
-                    g[q, lane] = slope[first + lane, q]
-            for _ in range(sweeps):
-                for q in range(k):
-                    h = curvature[q, q]
-                    if h > 0:
-                        inverse = theta.dtype.type(1) / h
-                        xq, gq = x[q], g[q]
-                        for lane in range(_TILE):
-                            moved = xq[lane] - gq[lane] * inverse
-                            moved = moved if moved > zero else zero
-                            d[lane] = moved - xq[lane]
-                            xq[lane] = moved
-                        for r in range(k):
-                            c, gr = curvature[q, r], g[r]
-                            for lane in range(_TILE):
-                                gr[lane] += d[lane] * c
+                    b[q, lane] = linear[first + lane, q]
+            descend_tile(x, b, curvature, sweeps, total)
             for lane in range(count):
                 for q in range(k):
                     theta[first + lane, q] = x[q, lane]

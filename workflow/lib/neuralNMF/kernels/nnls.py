@@ -7,14 +7,100 @@ dependent columns, is solved by the active-set method of Lawson & Hanson (1974),
 A variable that depends on the others of its support (its pivot is at most ``tiny``) is left at
 zero.
 
+``LANES`` columns are solved side by side, each with the Cholesky factor of its own support: a
+variable that is off the support has a zero pivot, so that all factors have the same shape.
+Of a factor L the strict lower triangle is kept, and the inverse of the diagonal in its place,
+packed by rows: (k (k + 1) / 2, LANES).
+
 G is expected with a unit diagonal (or a zero row and column for a dead factor).
 """
 
 import numba
 import numpy as np
 
+from neuralNMF.kernels.vectors import (
+    LANES,
+    add_scaled,
+    fill,
+    inverse_root,
+    multiply,
+    subtract_products,
+)
+
 _SERIAL = {"error_model": "numpy", "cache": True}
 _PARALLEL = {**_SERIAL, "parallel": True}
+_ROUNDS = 30
+_PATIENCE = 3
+
+
+@numba.njit(**_SERIAL)
+def _factor_side_by_side(gram, passive, factor, tiny):
+    """Cholesky factors of gram on each lane's support; passive (k, LANES) of 0 and 1.
+
+    A variable that is off the support, or depends on those before it, has a pivot of zero: what its
+    row holds beside the pivot is never used.
+    """
+    k = gram.shape[0]
+    for c in range(k):
+        own = c * (c + 1) // 2  # where row c begins
+        row = own
+        for r in range(c, k):
+            place = (row + c) * LANES
+            fill(factor, place, gram[r, c])
+            subtract_products(factor, place, factor, row * LANES, factor, own * LANES, c)
+            if r == c:
+                inverse_root(factor, place, passive, c * LANES, tiny)
+            else:
+                multiply(factor, place, factor, (own + c) * LANES)
+            row += r + 1
+
+
+@numba.njit(**_SERIAL)
+def _substitute_side_by_side(factor, values):
+    """values (k, LANES) = (L L')^-1 values on each lane's support, zero off it, in place."""
+    k = values.shape[0]
+    row = 0
+    for c in range(k):
+        subtract_products(values, c * LANES, factor, row * LANES, values, 0, c)
+        multiply(values, c * LANES, factor, (row + c) * LANES)
+        row += c + 1
+    for c in range(k - 1, -1, -1):
+        row -= c + 1
+        multiply(values, c * LANES, factor, (row + c) * LANES)
+        for a in range(c):
+            at = a * LANES
+            subtract_products(values, at, factor, (row + a) * LANES, values, c * LANES, 1)
+
+
+@numba.njit(**_SERIAL)
+def _exchange(gram, right, factor, values, slope, passive, slack, left, best):
+    """One round of block principal pivoting, after the solve on the supports ``passive``.
+
+    ``left`` (LANES,): rounds that a lane still has without getting nearer. A lane moves all its
+    variables of the wrong sign; ``left`` is then -1 where none was wrong, and 0 where none is left.
+    """
+    k = gram.shape[0]
+    slope[:] = right
+    for i in range(k):
+        for r in range(k):
+            add_scaled(slope, i * LANES, values, r * LANES, -gram[i, r])
+    for lane in range(LANES):
+        wrong = 0
+        for i in range(k):
+            if factor[i * (i + 1) // 2 + i, lane] > 0:
+                stays = values[i, lane] > 0
+                wrong += not stays
+            else:
+                stays = gram[i, i] > 0 and slope[i, lane] > slack[lane]
+                wrong += stays
+            passive[i, lane] = 1.0 if stays else 0.0
+        if wrong == 0:
+            left[lane] = -1
+        elif wrong < best[lane]:
+            best[lane] = wrong
+            left[lane] = _PATIENCE
+        else:
+            left[lane] -= 1
 
 
 @numba.njit(**_SERIAL)
@@ -42,24 +128,6 @@ def _factor(gram, order, count, lower, tiny):
 
 
 @numba.njit(**_SERIAL)
-def _factor_unless_held(gram, order, count, lower, tiny, held):
-    """`_factor`, spared where ``lower`` still is the factor of the same support.
-
-    Neighbouring columns often share theirs: where no entry is zero, all do.
-    """
-    same = held[-1] == count
-    for a in range(count):
-        same = same and held[a] == order[a]
-    if same:
-        return count
-    wanted = count
-    count = _factor(gram, order, count, lower, tiny)
-    held[-1] = wanted if count == wanted else -1
-    held[:count] = order[:count]
-    return count
-
-
-@numba.njit(**_SERIAL)
 def _substitute(lower, order, count, right, out):
     """out[:count] = (L L')^-1 right[order]."""
     for a in range(count):
@@ -81,50 +149,6 @@ def _descent(gram, right, order, count, values, variable):
     for a in range(count):
         value -= gram[variable, order[a]] * values[a]
     return value
-
-
-@numba.njit(**_SERIAL)
-def _pivoting(gram, right, passive, order, lower, values, held, tiny, slack, rounds):
-    """Block principal pivoting from ``passive``.
-
-    Returns the size of the support, -1 if unsettled.
-    """
-    k = right.shape[0]
-    best = k + 1
-    patience = 3
-    for _ in range(rounds):
-        count = 0
-        for i in range(k):
-            if passive[i]:
-                order[count] = i
-                count += 1
-        kept = _factor_unless_held(gram, order, count, lower, tiny, held)
-        _substitute(lower, order, kept, right, values)
-        wrong = 0
-        for i in range(k):
-            passive[i] = False
-        for a in range(kept):
-            if values[a] > 0:
-                passive[order[a]] = True
-            else:
-                wrong += 1
-        inside = 0
-        for i in range(k):
-            if inside < kept and order[inside] == i:
-                inside += 1
-            elif gram[i, i] > 0 and _descent(gram, right, order, kept, values, i) > slack:
-                passive[i] = True
-                wrong += 1
-        if wrong == 0:
-            return kept
-        if wrong < best:
-            best = wrong
-            patience = 3
-        else:
-            patience -= 1
-            if patience == 0:
-                return -1
-    return -1
 
 
 @numba.njit(**_SERIAL)
@@ -195,66 +219,118 @@ def _active_set(gram, right, order, lower, values, solution, tiny, slack):
     return count
 
 
+@numba.njit(**_SERIAL)
+def _one_by_one(gram, right, support, solution, factor, lane, tiny, slack):
+    """The active-set method for one column, b = ``right``; its factor into one lane."""
+    k = gram.shape[0]
+    order = np.zeros(k + 1, np.int64)
+    lower = np.zeros((k + 1, k + 1))
+    found = np.zeros(k + 1)
+    count = _active_set(gram, right, order, lower, found, solution, tiny, slack)
+    factor[:, lane] = 0
+    solution[:] = 0
+    support[:] = False
+    for a in range(count):
+        first = order[a] * (order[a] + 1) // 2
+        for c in range(a):
+            factor[first + order[c], lane] = lower[a, c]
+        factor[first + order[a], lane] = 1.0 / lower[a, a]
+        solution[order[a]] = max(found[a], 0.0)
+        support[order[a]] = found[a] > 0
+
+
+@numba.njit(**_SERIAL)
+def _gather(rows, chosen, count, lanes):
+    """lanes (k, LANES) = ``count`` chosen rows, side by side; zero in the lanes that are left."""
+    for lane in range(LANES):
+        if lane < count:
+            for i in range(rows.shape[1]):
+                lanes[i, lane] = rows[chosen[lane], i]
+        else:
+            lanes[:, lane] = 0
+
+
+@numba.njit(**_SERIAL)
+def _scatter(lanes, chosen, count, rows):
+    """The way back."""
+    for lane in range(count):
+        for i in range(rows.shape[1]):
+            rows[chosen[lane], i] = lanes[i, lane]
+
+
 @numba.njit(**_PARALLEL)
 def solve_columns(gram, right, support, solution, factors, tiny, relative_slack, threads):
     """Solves every row of ``right`` (M, k) in place of ``solution`` (M, k).
 
     ``support`` (M, k) bool: where to start from, and on return where the solution is positive.
-    ``factors`` (M, k (k + 1) / 2): Cholesky factor of each support, packed by rows, for
-    ``solve_supports``.
+    ``factors`` (ceil(M / LANES), k (k + 1) / 2, LANES): for ``solve_supports``.
     """
     columns, k = right.shape
+    groups = factors.shape[0]
     for thread in numba.prange(threads):
-        order = np.zeros(k + 1, np.int64)
-        lower = np.zeros((k + 1, k + 1))
-        values = np.zeros(k + 1)
-        held = np.full(k + 2, -1)
-        for j in range(columns * thread // threads, columns * (thread + 1) // threads):
-            b = right[j]
-            slack = relative_slack * np.max(np.abs(b))
-            count = _pivoting(gram, b, support[j], order, lower, values, held, tiny, slack, 30)
-            if count < 0:
-                held[-1] = -1
-                count = _active_set(gram, b, order, lower, values, solution[j], tiny, slack)
-            solution[j] = 0
-            support[j] = False
-            packed = 0
-            for a in range(count):
-                solution[j, order[a]] = max(values[a], 0.0)
-                support[j, order[a]] = True
-                for c in range(a + 1):
-                    factors[j, packed] = lower[a, c]
-                    packed += 1
+        first = LANES * (groups * thread // threads)
+        waiting = np.arange(first, min(columns, LANES * (groups * (thread + 1) // threads)))
+        b, values, slope = np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros((k, LANES))
+        passive, own = np.zeros((k, LANES)), np.zeros(factors.shape[1:])
+        slack, left = np.zeros(LANES), np.zeros(LANES, np.int64)
+        best = np.zeros(LANES, np.int64)
+        patience = np.full(waiting.size, _PATIENCE)
+        least = np.full(waiting.size, k + 1)
+        open_columns = waiting.size
+        # Columns that are not settled are solved again, side by side with others of their kind.
+        for turn in range(_ROUNDS):
+            still = 0
+            for at in range(0, open_columns, LANES):
+                count = min(LANES, open_columns - at)
+                chosen = waiting[at : at + count]
+                # At first, where they belong.
+                factor = factors[chosen[0] // LANES] if turn == 0 else own
+                _gather(right, chosen, count, b)
+                _gather(support, chosen, count, passive)
+                slack[:] = 0
+                for i in range(k):
+                    for lane in range(LANES):
+                        slack[lane] = max(slack[lane], relative_slack * abs(b[i, lane]))
+                _factor_side_by_side(gram, passive, factor, tiny)
+                values[:] = b
+                _substitute_side_by_side(factor, values)
+                for lane in range(count):
+                    left[lane] = patience[chosen[lane] - first]
+                    best[lane] = least[chosen[lane] - first]
+                _exchange(gram, b, factor, values, slope, passive, slack, left, best)
+                _scatter(values, chosen, count, solution)
+                for lane in range(count):
+                    j = chosen[lane]
+                    patience[j - first], least[j - first] = left[lane], best[lane]
+                    for i in range(k):
+                        support[j, i] = passive[i, lane] > 0
+                        solution[j, i] = max(solution[j, i], 0.0)
+                    if turn > 0 and left[lane] < 0:
+                        for entry in range(own.shape[0]):
+                            factors[j // LANES, entry, j % LANES] = own[entry, lane]
+                    if left[lane] > 0:
+                        waiting[still] = j
+                        still += 1
+            open_columns = still
+        for j in range(first, first + patience.size):
+            if patience[j - first] >= 0:
+                slackness = relative_slack * np.max(np.abs(right[j]))
+                factor, lane = factors[j // LANES], j % LANES
+                _one_by_one(gram, right[j], support[j], solution[j], factor, lane, tiny, slackness)
 
 
 @numba.njit(**_PARALLEL)
-def solve_supports(factors, support, right, out, threads):
+def solve_supports(factors, right, out, threads):
     """out (M, k): G_PP^-1 right_P on each row's support, zero off it.
 
     With the factors kept by ``solve_columns``.
     """
     columns, k = right.shape
+    groups = factors.shape[0]
     for thread in numba.prange(threads):
-        order = np.zeros(k, np.int64)
-        value = np.zeros(k)
-        for j in range(columns * thread // threads, columns * (thread + 1) // threads):
-            count = 0
-            for i in range(k):
-                if support[j, i]:
-                    order[count] = i
-                    count += 1
-            packed = factors[j]
-            for a in range(count):
-                row = a * (a + 1) // 2
-                total = right[j, order[a]]
-                for c in range(a):
-                    total -= packed[row + c] * value[c]
-                value[a] = total / packed[row + a]
-            for a in range(count - 1, -1, -1):
-                total = value[a]
-                for c in range(a + 1, count):
-                    total -= packed[c * (c + 1) // 2 + a] * value[c]
-                value[a] = total / packed[a * (a + 1) // 2 + a]
-            out[j] = 0
-            for a in range(count):
-                out[j, order[a]] = value[a]
+        values = np.zeros((k, LANES))
+        for group in range(groups * thread // threads, groups * (thread + 1) // threads):
+            chosen = np.arange(group * LANES, min(columns, (group + 1) * LANES))
+            _gather(right, chosen, chosen.size, values)
+            _substitute_side_by_side(factors[group], values)
+            _scatter(values, chosen, chosen.size, out)

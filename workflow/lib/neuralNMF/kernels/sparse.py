@@ -1,21 +1,16 @@
 """Sparse times dense on CSR rows, walked row by row in both directions.
 
 The rows are split among threads by non-zeros. Both kernels read every non-zero once and never need
-a transposed copy. Inner loops run over ``width`` = k rounded up to eight, so that they compile to
-whole vector registers. Indices are passed as unsigned integers, which spares the test for negative
-ones in the inner loop.
+a transposed copy. Rows of the dense factor are padded to whole vectors (``vectors.LANES``);
+``blocks`` has one entry for each of them, and its length is known when the loops are compiled.
 """
 
 import numba
 import numpy as np
 
-_OPTIONS = {"parallel": True, "fastmath": True, "error_model": "numpy", "cache": True}
-_LANES = 8
+from neuralNMF.kernels.vectors import LANES, add_four_scaled, add_scaled
 
-
-def padded_width(rank: int) -> int:
-    """Rank rounded up to a whole number of vector registers."""
-    return -(-rank // _LANES) * _LANES
+_OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
 
 def split_rows(indptr: np.ndarray, threads: int) -> np.ndarray:
@@ -28,66 +23,81 @@ def split_rows(indptr: np.ndarray, threads: int) -> np.ndarray:
 
 
 @numba.njit(**_OPTIONS)
-def rows_times(borders, indptr, indices, data, scale, right, out):
+def row_times(start, end, indices, data, right, total, blocks):
+    """total (width,) = the row of the non-zeros ``start`` to ``end`` @ right (M, width)."""
+    width = len(blocks) * LANES
+    total[:] = 0
+    p = start
+    # Four non-zeros at a time: one load and store of `total` for four multiply-adds.
+    while p + 3 < end:
+        x0, x1, x2, x3 = data[p], data[p + 1], data[p + 2], data[p + 3]
+        j0, j1 = np.int64(indices[p]) * width, np.int64(indices[p + 1]) * width
+        j2, j3 = np.int64(indices[p + 2]) * width, np.int64(indices[p + 3]) * width
+        for q in range(0, len(blocks) * LANES, LANES):
+            add_four_scaled(total, q, right, j0 + q, j1 + q, j2 + q, j3 + q, x0, x1, x2, x3)
+        p += 4
+    while p < end:
+        j = np.int64(indices[p]) * width
+        for q in range(0, len(blocks) * LANES, LANES):
+            add_scaled(total, q, right, j + q, data[p])
+        p += 1
+
+
+@numba.njit(**_OPTIONS)
+def push_row(start, end, indices, data, row, sums, blocks):
+    """sums (M, width) += the transpose of the row of non-zeros @ row (width,)."""
+    width = len(blocks) * LANES
+    for p in range(start, end):
+        j = np.int64(indices[p]) * width
+        for q in range(0, len(blocks) * LANES, LANES):
+            add_scaled(sums, j + q, row, q, data[p])
+
+
+@numba.njit(**_OPTIONS)
+def flush_sums(partial, sums):
+    """Adds ``partial`` (M, width) to ``sums`` in double precision and empties it."""
+    for j in range(partial.shape[0]):
+        for q in range(partial.shape[1]):
+            sums[j, q] += partial[j, q]
+            partial[j, q] = 0
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def rows_times(borders, indptr, indices, data, scale, right, out, blocks):
     """out (n, k) = diag(scale) X (n, M) @ right (M, width); ``out`` may be narrower than ``right``.
 
     ``indptr`` may start above zero: ``indices`` and ``data`` are the arrays of the rows at hand.
     """
-    width = right.shape[1]
-    rank = out.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
-        total = np.zeros(width, right.dtype)
+        total = np.zeros(right.shape[1], right.dtype)
         for i in range(borders[thread], borders[thread + 1]):
-            for q in range(width):
-                total[q] = 0
-            p = indptr[i] - origin
-            end = indptr[i + 1] - origin
-            # Four non-zeros at a time: one load and store of `total` for four multiply-adds.
-            while p + 3 < end:
-                x0, x1, x2, x3 = data[p], data[p + 1], data[p + 2], data[p + 3]
-                r0, r1 = right[indices[p]], right[indices[p + 1]]
-                r2, r3 = right[indices[p + 2]], right[indices[p + 3]]
-                for q in range(width):
-                    total[q] += (x0 * r0[q] + x1 * r1[q]) + (x2 * r2[q] + x3 * r3[q])
-                p += 4
-            while p < end:
-                x0 = data[p]
-                r0 = right[indices[p]]
-                for q in range(width):
-                    total[q] += x0 * r0[q]
-                p += 1
-            for q in range(rank):
+            start, end = indptr[i] - origin, indptr[i + 1] - origin
+            row_times(start, end, indices, data, right, total, blocks)
+            for q in range(out.shape[1]):
                 out[i, q] = scale[i] * total[q]
 
 
-@numba.njit(**_OPTIONS)
-def rows_transposed_times(borders, indptr, indices, data, scale, left, partial, sums, flush):
+@numba.njit(parallel=True, **_OPTIONS)
+def rows_transposed_times(
+    borders, indptr, indices, data, scale, left, partial, sums, flush, blocks
+):
     """sums (threads, M, width) float64 += X^T (M, n) diag(scale) @ left (n, k), one slice a thread.
 
-    ``partial`` has the precision of the data; it is emptied into ``sums`` every ``flush`` rows, so
-    that a sum over a million cells loses no more than a sum over ``flush`` cells does.
+    ``partial`` (threads, M, width), zeros, has the precision of the fit; it is emptied into
+    ``sums`` every ``flush`` rows, so that a sum over a million cells loses no more than a sum over
+    ``flush`` cells does.
     """
-    width = partial.shape[2]
-    rank = left.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
-        mine = partial[thread]
-        total = sums[thread]
-        row = np.zeros(width, left.dtype)
+        row = np.zeros(partial.shape[2], left.dtype)
         start = borders[thread]
         while start < borders[thread + 1]:
             stop = min(start + flush, borders[thread + 1])
-            mine[:] = 0
             for i in range(start, stop):
-                for q in range(rank):
+                for q in range(left.shape[1]):
                     row[q] = scale[i] * left[i, q]
-                for p in range(indptr[i] - origin, indptr[i + 1] - origin):
-                    x = data[p]
-                    target = mine[indices[p]]
-                    for q in range(width):
-                        target[q] += x * row[q]
-            for j in range(mine.shape[0]):
-                for q in range(width):
-                    total[j, q] += mine[j, q]
+                first, last = indptr[i] - origin, indptr[i + 1] - origin
+                push_row(first, last, indices, data, row, partial[thread], blocks)
+            flush_sums(partial[thread], sums[thread])
             start = stop

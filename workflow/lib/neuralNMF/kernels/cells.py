@@ -1,0 +1,108 @@
+"""A whole epoch's work on the cells in one pass over the non-zeros.
+
+The gradient of a cell's row of Theta_1 needs that cell alone, and so does the step that it takes;
+so the sums that the next evaluation needs, X^T Theta_1 and Theta_1^T Theta_1, are taken of the
+moved row while its non-zeros are still in the cache.
+"""
+
+import numba
+import numpy as np
+
+from neuralNMF.kernels.descent import TILE, add_combination, descend_tile
+from neuralNMF.kernels.sparse import flush_sums, push_row, row_times
+from neuralNMF.kernels.vectors import LANES, dot
+
+_OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
+_TILE_BLOCKS = (0,) * (TILE // LANES)
+
+
+@numba.njit(**_OPTIONS)
+def _add_gram(x, total):
+    """total (k, k) += x x' of a tile x (k, TILE) in double precision; the lower triangle."""
+    for q in range(x.shape[0]):
+        for r in range(q + 1):
+            total[q, r] += dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def move_rows(
+    borders,
+    indptr,
+    indices,
+    data,
+    scale,
+    theta,
+    right,
+    bend,
+    curvature,
+    sweeps,
+    momentum,
+    proposal,
+    trial,
+    partial,
+    sums,
+    grams,
+    flush,
+    blocks,
+):
+    """Moves every row of theta (N, k) and sums over the moved rows.
+
+    Of each row x_i (non-zeros), with its scale s_i:
+
+    linear_i = s_i x_i right + theta_i bend; proposal_i = `descend_tile` from theta_i with it;
+    trial_i = max(0, proposal_i + momentum (proposal_i - trial_i)), in place of ``trial``;
+    sums += x_i' s_i trial_i; grams += trial_i' trial_i (lower triangle).
+
+    Shape: right (M, width); bend, curvature (k, k); proposal, trial (N, k), all of one type;
+    partial (threads, M, width), zeros; sums (threads, M, width), grams (threads, k, k) float64.
+    ``sweeps`` of 0: theta does not move. The other arguments are those of `rows_transposed_times`.
+    """
+    rank = theta.shape[1]
+    origin = indptr[0]
+    zero = theta.dtype.type(0)
+    for thread in numba.prange(borders.shape[0] - 1):
+        total = np.zeros(right.shape[1], theta.dtype)
+        row = np.zeros(right.shape[1], theta.dtype)
+        x = np.zeros((rank, TILE), theta.dtype)
+        linear = np.zeros((rank, TILE), theta.dtype)
+        room = np.zeros(TILE, theta.dtype)
+        wide = np.zeros((rank, TILE))
+        first, past = borders[thread], borders[thread + 1]
+        since = 0
+        while first < past:
+            count = min(TILE, past - first)
+            for lane in range(count):
+                i = first + lane
+                start, end = indptr[i] - origin, indptr[i + 1] - origin
+                row_times(start, end, indices, data, right, total, blocks)
+                for q in range(rank):
+                    linear[q, lane] = scale[i] * total[q]
+                    x[q, lane] = theta[i, q]
+            for lane in range(count, TILE):
+                for q in range(rank):
+                    linear[q, lane] = 0
+                    x[q, lane] = 0
+            for q in range(rank):
+                add_combination(x, bend, q, linear[q])
+            descend_tile(x, linear, curvature, sweeps, room)
+            for lane in range(count):
+                i = first + lane
+                for q in range(rank):
+                    new = x[q, lane]
+                    beyond = new + momentum * (new - trial[i, q])
+                    beyond = beyond if beyond > zero else zero
+                    proposal[i, q] = new
+                    trial[i, q] = beyond
+                    wide[q, lane] = beyond
+                    row[q] = scale[i] * beyond
+                start, end = indptr[i] - origin, indptr[i + 1] - origin
+                push_row(start, end, indices, data, row, partial[thread], blocks)
+            for lane in range(count, TILE):
+                for q in range(rank):
+                    wide[q, lane] = 0
+            _add_gram(wide, grams[thread])
+            first += count
+            since += count
+            if since >= flush or first == past:
+                flush_sums(partial[thread], sums[thread])
+                since = 0
