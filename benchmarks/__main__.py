@@ -13,7 +13,21 @@ import sys
 from pathlib import Path
 
 OUT = Path(__file__).parent / "out"
-NAMES = ("peer", "time_to_error", "epoch", "optimizers", "starts", "scale", "million")
+NAMES = (
+    "peer",
+    "time_to_error",
+    "epoch",
+    "optimizers",
+    "starts",
+    "scale",
+    "million",
+    "poisson_passes",
+    "poisson_scale",
+    "poisson_million",
+    "klnmf",
+    "solvers",
+    "guide",
+)
 
 
 def main() -> None:

@@ -7,15 +7,22 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
-from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.fit import fit_layer
+from neuralNMF.io.dataset import Dataset, open_dataset, write_dataset
+from neuralNMF.io.model import Model
+from neuralNMF.options import LayerOptions
 from neuralNMF.simulate import simulate
+
+BLOOD_CELLS = "pbmc_facs.h5ad"
+Result = TypeVar("Result")
 
 
 def folders() -> tuple[Path, Path]:
@@ -27,14 +34,18 @@ def save(out: Path, name: str, figures: dict) -> None:
     (out / f"{name}.json").write_text(json.dumps(figures, indent=1))
 
 
+def timed(
+    function: Callable[[], Result], clock: Callable[[], float] = time.perf_counter
+) -> tuple[Result, float]:
+    """(what the function returns, its seconds)."""
+    before = clock()
+    result = function()
+    return result, clock() - before
+
+
 def median_seconds(function: Callable[[], object], repeats: int = 7) -> float:
     function()
-    taken = []
-    for _ in range(repeats):
-        before = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - before)
-    return statistics.median(taken)
+    return statistics.median(timed(function)[1] for _ in range(repeats))
 
 
 def peak_bytes() -> int:
@@ -52,6 +63,33 @@ def example_dataset(data: Path, out: Path):
         drawn = simulate(1000, 2000, 10, rng=np.random.default_rng(0))
         write_dataset(path, sp.csr_matrix(drawn.counts))
     return open_dataset(path)
+
+
+def blood_cells(data: Path, out: Path) -> Dataset | None:
+    """Sorted blood cells, the 2,000 most variable genes; None where the file is not at hand."""
+    source = data / BLOOD_CELLS
+    if not source.exists():
+        return None
+    path = out / "pbmc.h5ad"
+    options = DatasetOptions(variable_genes=2000, min_cells=20)
+    build_dataset([InputSpec(source, "pbmc")], path, options, progress=False)
+    return open_dataset(path)
+
+
+def on_blood_cells(name: str, measure: Callable[[Dataset], dict]) -> None:
+    """Saves what ``measure`` finds on the blood cells, or that they are not at hand."""
+    data, out = folders()
+    dataset = blood_cells(data, out)
+    left_out = {"left_out": f"{BLOOD_CELLS} is not in the data folder"}
+    save(out, name, left_out if dataset is None else measure(dataset))
+
+
+def fit_layers(dataset: Dataset, ranks: Sequence[int], **keys) -> Model:
+    """The layers one after the other, with the same options."""
+    model = None
+    for rank in ranks:
+        model = fit_layer(dataset, model, LayerOptions(rank=rank, **keys), progress=False)
+    return model
 
 
 def dense(dataset) -> torch.Tensor:

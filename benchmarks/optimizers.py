@@ -10,15 +10,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
-from neuralNMF.io.dataset import open_dataset
 from neuralNMF.network import NeuralNMF
 from neuralNMF.nnls import nnls
 from neuralNMF.optimize import Auto, Projected
 from neuralNMF.products import Products, gram, tensor_products
 from neuralNMF.scaling import fit_scaling, scaled_matrix
 
-from benchmarks.common import dense, example_dataset, folders, save
+from benchmarks.common import blood_cells, dense, example_dataset, folders, save
 
 PASSES = 200
 
@@ -119,11 +117,8 @@ def compare(matrix: torch.Tensor) -> dict[str, list[tuple[int, float]]]:
 def main() -> None:
     data, out = folders()
     matrices = {"example": dense(example_dataset(data, out))}
-    if (data / "pbmc_facs.h5ad").exists():
-        path = out / "pbmc.h5ad"
-        options = DatasetOptions(variable_genes=2000, min_cells=20)
-        build_dataset([InputSpec(data / "pbmc_facs.h5ad", "pbmc")], path, options, progress=False)
-        dataset = open_dataset(path)
+    dataset = blood_cells(data, out)
+    if dataset is not None:
         scaling = fit_scaling(dataset, "variance", "none")
         scaled = scaled_matrix(dataset.rows(0, dataset.shape[0]), scaling).toarray()
         matrices["pbmc"] = torch.as_tensor(scaled, dtype=torch.float32)

@@ -5,7 +5,6 @@ On `pbmc_facs.h5ad` (2,000 variable genes, `variance`) where it is at hand, and 
 
 import numpy as np
 import torch
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.hierarchy import simulate_hierarchy
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.network import NeuralNMF
@@ -15,7 +14,7 @@ from neuralNMF.pretrain import first_programs, random_theta, usage_of
 from neuralNMF.scaling import fit_scaling
 from neuralNMF.source import dataset_products
 
-from benchmarks.common import folders, save
+from benchmarks.common import blood_cells, folders, save
 from benchmarks.matching import matched
 
 SEEDS = 5
@@ -38,11 +37,9 @@ def main() -> None:
     data, out = folders()
     threads = torch.get_num_threads()
     sets = {}
-    if (data / "pbmc_facs.h5ad").exists():
-        path = out / "pbmc.h5ad"
-        options = DatasetOptions(variable_genes=2000, min_cells=20)
-        build_dataset([InputSpec(data / "pbmc_facs.h5ad", "pbmc")], path, options, progress=False)
-        sets["pbmc"] = (open_dataset(path), "variance", None)
+    blood = blood_cells(data, out)
+    if blood is not None:
+        sets["pbmc"] = (blood, "variance", None)
     path = out / "planted.h5ad"
     simulate_hierarchy(path, 20_000, 2000, rng=np.random.default_rng(0))
     planted = np.load(out / "planted_truth.npz")["fine"]

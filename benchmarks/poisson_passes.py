@@ -1,0 +1,69 @@
+"""Poisson passes and epochs at 200,000 x 2,000, 5 % non-zero, k = 20, beside least squares.
+
+Processor seconds of one thread, which other work on the machine changes little; the tasks take
+turns.
+"""
+
+import statistics
+import time
+
+import numba
+import torch
+from neuralNMF.poisson.counts import rows_counts, tensor_counts
+from neuralNMF.products import rows_products
+
+from benchmarks.common import folders, save, sparse_counts, timed
+from benchmarks.poisson_scale import GENES, PER_CELL, RANK, optimizer
+
+CELLS = 200_000
+TURNS = 5
+BASE = "least squares, scipy"
+
+
+def measure(cells: int = CELLS, turns: int = TURNS) -> dict:
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    matrix = sparse_counts(cells, GENES, PER_CELL)
+    generator = torch.Generator().manual_seed(0)
+    theta = torch.rand((cells, RANK), generator=generator) + 0.01
+    loadings = torch.rand((GENES, RANK), generator=generator, dtype=torch.float64) + 0.01
+    left, right = theta.numpy(), loadings.float().numpy()
+    products, counts = rows_products(matrix, threads=1), rows_counts(matrix, threads=1)
+    gathered = tensor_counts(matrix)
+    tasks = {
+        BASE: lambda: (matrix @ right, matrix.T @ left),
+        "least squares, compiled": lambda: (
+            products.times(loadings),
+            products.transposed_times(theta),
+        ),
+        "value": lambda: counts.rates(theta, loadings),
+        "value, both gradients": lambda: counts.rates(theta, loadings, rows=True, columns=True),
+        "value, gradient by loadings": lambda: counts.rates(theta, loadings, columns=True),
+        "pmf: curvature": lambda: counts.curvature(theta, loadings, loadings),
+        "pmf: hessian": lambda: counts.hessian(theta, loadings),
+        "value, both gradients, torch gathers": lambda: gathered.rates(
+            theta, loadings, rows=True, columns=True
+        ),
+        "epoch, learned": optimizer("learned", counts).epoch,
+        "epoch, pmf": optimizer("pmf", counts).epoch,
+    }
+    for task in tasks.values():
+        task()  # compiles
+    taken: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(turns):
+        for name, task in tasks.items():
+            taken[name].append(timed(task, time.process_time)[1])
+    rows = {}
+    for name, seconds in taken.items():
+        middle = statistics.median(seconds)
+        ratios = [own / base for own, base in zip(seconds, taken[BASE], strict=True)]
+        rows[name] = {
+            "seconds": middle,
+            "nanoseconds_per_nonzero": 1e9 * middle / matrix.nnz,
+            "over_least_squares": statistics.median(ratios),
+        }
+    return {"nonzeros": int(matrix.nnz), "rank": RANK, "threads": 1, "tasks": rows}
+
+
+if __name__ == "__main__":
+    save(folders()[1], "poisson_passes", measure())
