@@ -8,7 +8,7 @@ import torch
 from neuralNMF.hierarchy import simulate_hierarchy
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.network import NeuralNMF
-from neuralNMF.nndsvd import nndsvd_theta
+from neuralNMF.nndsvd import nndsvd_theta, singular_vectors
 from neuralNMF.optimize import Auto
 from neuralNMF.pretrain import first_programs, random_theta, usage_of
 from neuralNMF.scaling import fit_scaling
@@ -22,7 +22,7 @@ RANK = 20
 
 
 def starts(products, generator, threads: int) -> dict:
-    base = nndsvd_theta(products, RANK, generator)
+    base = nndsvd_theta(*singular_vectors(products, RANK, generator))
     noise = random_theta(*base.shape, generator)
     loadings = first_programs(products, RANK, generator, threads=threads)
     return {

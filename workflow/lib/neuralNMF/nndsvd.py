@@ -44,14 +44,14 @@ def singular_vectors(
     return left @ own, values, right @ turn
 
 
-def nndsvd_theta(products: Products, rank: int, generator: torch.Generator) -> Tensor:
-    """Theta_1 (N, rank) from the signed halves of the singular vectors.
+def nndsvd_theta(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
+    """Theta_1 (N, rank) from the signed halves of singular vectors, shaped as they are returned.
 
     Of each pair of vectors, the half (both positive or both negative) that carries more is taken.
     """
-    left, values, right = singular_vectors(products, rank, generator)
-    for j in range(rank):
-        column, own = left[:, j], right[:, j]
+    theta = left.clone()
+    for j in range(left.shape[1]):
+        column, own = theta[:, j], right[:, j]
         up, down = column.clamp_min(0).norm().item(), column.clamp_max(0).norm().item()
         right_up, right_down = own.clamp_min(0).norm().item(), own.clamp_max(0).norm().item()
         positive = up * right_up >= down * right_down
@@ -59,4 +59,4 @@ def nndsvd_theta(products: Products, rank: int, generator: torch.Generator) -> T
         if not positive:
             column.neg_()
         column.clamp_min_(0).mul_((values[j].item() * weight) ** 0.5 / max(length, 1e-30))
-    return left
+    return theta

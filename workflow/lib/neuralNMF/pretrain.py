@@ -12,20 +12,26 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from neuralNMF.hals import Factors, LowRank, hals
 from neuralNMF.network import NeuralNMF
-from neuralNMF.nndsvd import nndsvd_theta
+from neuralNMF.nndsvd import nndsvd_theta, singular_vectors
 from neuralNMF.optimize import Auto
-from neuralNMF.products import Products, gram, tensor_products
+from neuralNMF.products import Products, gram
 from neuralNMF.quadratic import descend
 from neuralNMF.train import Training, train
 
 SAMPLE_CELLS = 20_000
 
-_FIRST_EPOCHS = 60
+_FIRST_EPOCHS = 10
 _BLUR = 5.0
 _SOLVE_SWEEPS = 30
-_TRIAL_EPOCHS = 15
-_FINAL_EPOCHS = 100
+# Singular vectors that the starts are tried on, for each program.
+_DETAIL = 2
+# How many starts are tried, and how many of them go on.
+_FIRST_STARTS = 6, 2
+_LATER_STARTS = 6, 2
+_TRIAL_EPOCHS = 12
+_FINAL_EPOCHS = 60
 
 
 def random_theta(
@@ -48,18 +54,21 @@ def first_programs(
 ) -> Tensor:
     """Loadings (M, k_1) that layer 1 starts from, the best of several NMFs of a sample of cells.
 
-    Each start is that of the singular vectors blurred by uniform noise. Random starts leave
-    programs merged that no later step separates; singular vectors alone lead to one minimum, often
-    not the lowest (benchmarks/README.md, "Starts").
+    The NMFs are those of the sample's leading singular vectors, which cost the same whatever the
+    number of non-zeros. Each start is that of the singular vectors blurred by uniform noise. Random
+    starts leave programs merged that no later step separates; singular vectors alone lead to one
+    minimum, often not the lowest (benchmarks/README.md, "Starts").
     """
-    base = nndsvd_theta(sample, rank, generator)
+    left, values, right = singular_vectors(sample, _DETAIL * rank, generator)
+    matrix = LowRank(left * values.to(left), right.to(left))
+    base = nndsvd_theta(left[:, :rank], values, right)
     level = _BLUR * base.mean(dim=0)
 
     def blurred() -> Tensor:
         noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
         return base + level * noise
 
-    return _best(sample, blurred, starts=6, kept=2, threads=threads)[1]
+    return _best(matrix, blurred, *_FIRST_STARTS, threads=threads).loadings.double().cpu()
 
 
 def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
@@ -127,27 +136,19 @@ def pretrain_later(
 
     Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says.
     """
+    matrix = LowRank(torch.eye(programs.shape[0], dtype=programs.dtype), programs.T)
 
     def start() -> Tensor:
         return random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
 
-    return _best(tensor_products(programs), start, starts=10, kept=3, threads=threads)[0]
+    return _best(matrix, start, *_LATER_STARTS, threads=threads).theta
 
 
 def _best(
-    products: Products, start: Callable[[], Tensor], *, starts: int, kept: int, threads: int
-) -> tuple[Tensor, Tensor]:
-    """(Theta, loadings) of the best NMF: all starts for some epochs, few of them to the end."""
-    trials = [_factorize(start(), products, _TRIAL_EPOCHS, threads) for _ in range(starts)]
-    trials.sort(key=lambda trial: trial[0])
-    ends = [_factorize(trial[1], products, _FINAL_EPOCHS, threads) for trial in trials[:kept]]
-    return min(ends, key=lambda trial: trial[0])[1:]
-
-
-def _factorize(
-    theta: Tensor, products: Products, epochs: int, threads: int
-) -> tuple[float, Tensor, Tensor]:
-    network = NeuralNMF([theta], threads=threads)
-    optimizer = Auto(network, products, threads=threads)
-    run = train(network, optimizer, 1.0, epochs=epochs, tol=1e-4, patience=10, keep_best=False)
-    return run.loss[-1], network.thetas[0].detach(), optimizer.found.loadings[0].detach()
+    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, *, threads: int
+) -> Factors:
+    """The best NMF: all starts for some epochs, few of them to the end."""
+    trials = [hals(matrix, start(), _TRIAL_EPOCHS, threads=threads) for _ in range(starts)]
+    trials.sort(key=lambda trial: trial.error)
+    ends = [hals(matrix, trial.theta, _FINAL_EPOCHS, threads=threads) for trial in trials[:kept]]
+    return min([*trials[:kept], *ends], key=lambda trial: trial.error)

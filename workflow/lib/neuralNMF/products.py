@@ -212,8 +212,8 @@ class TensorBlock:
         total = 0.0
         for start in range(0, cells.numel(), _FLUSH):
             part = slice(start, start + _FLUSH)
-            values = self.matrix[part].cpu().double() * cells[part, None] * genes
-            total += float(values.square().sum())
+            squares = self.matrix[part].cpu().double().square()
+            total += float(cells[part].square() @ (squares @ genes.square()))
         return total
 
 
