@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.sparse import split_rows
+from neuralNMF.kernels.vectors import LANES, blocks_of
 from neuralNMF.poisson.loops import curvature_sums, hessian_sums, rate_sums
 
 # Cells summed in the precision of the fit before the sum is carried on in double precision.
@@ -102,7 +103,7 @@ class RowsBlock:
         self._borders = split_rows(self.indptr, self.threads)
 
     def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
-        array, narrow, scale, floor = self._prepared(theta, floor, loadings)
+        array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
         partial, parts = self._slices(theta, theta.shape[1] if columns is not None else 0)
         logs = np.zeros(self._borders.size - 1)
         rate_sums(
@@ -112,7 +113,7 @@ class RowsBlock:
             self.data,
             scale,
             array,
-            narrow[0],
+            narrow,
             floor,
             _FLUSH,
             np.empty((0, 0), array.dtype) if rows is None else rows.numpy(),
@@ -121,13 +122,14 @@ class RowsBlock:
             logs,
             rows is not None,
             columns is not None,
+            blocks_of(theta.shape[1]),
         )
         if columns is not None:
             _add_in_order(columns, parts)
         return float(logs.sum())
 
     def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
-        array, narrow, scale, floor = self._prepared(theta, floor, loadings, direction)
+        array, (narrow, along), scale, floor = self._prepared(theta, floor, loadings, direction)
         partial, parts = self._slices(theta, theta.shape[1])
         curvature_sums(
             self._borders,
@@ -136,19 +138,20 @@ class RowsBlock:
             self.data,
             scale,
             array,
-            narrow[0],
-            narrow[1],
+            narrow,
+            along,
             floor,
             _FLUSH,
             np.empty((0, 0), array.dtype) if rows is None else rows.numpy(),
             partial,
             parts,
             rows is not None,
+            blocks_of(theta.shape[1]),
         )
         _add_in_order(columns, parts)
 
     def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
-        array, narrow, scale, floor = self._prepared(theta, floor, loadings)
+        array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
         partial, parts = self._slices(theta, out.shape[1])
         hessian_sums(
             self._borders,
@@ -157,11 +160,12 @@ class RowsBlock:
             self.data,
             scale,
             array,
-            narrow[0],
+            narrow,
             floor,
             _FLUSH,
             partial,
             parts,
+            blocks_of(theta.shape[1]),
         )
         _add_in_order(out, parts)
 
@@ -177,15 +181,19 @@ class RowsBlock:
 
     def _prepared(self, theta: Tensor, floor: float, *small: Tensor) -> tuple:
         array = theta.detach().contiguous().numpy()
-        narrow = [np.ascontiguousarray(part.numpy(), dtype=array.dtype) for part in small]
-        return array, narrow, self.scale.astype(array.dtype, copy=False), array.dtype.type(floor)
+        shape = (self.genes, len(blocks_of(theta.shape[1])) * LANES)
+        padded = [np.zeros(shape, array.dtype) for _ in small]
+        for narrow, part in zip(padded, small, strict=True):
+            narrow[:, : theta.shape[1]] = part.numpy()
+        return array, padded, self.scale.astype(array.dtype, copy=False), array.dtype.type(floor)
 
-    def _slices(self, theta: Tensor, width: int) -> tuple[np.ndarray, np.ndarray]:
-        shape = (self._borders.size - 1, self.genes if width else 0, width)
+    def _slices(self, theta: Tensor, entries: int) -> tuple[np.ndarray, np.ndarray]:
+        width = len(blocks_of(entries)) * LANES
+        shape = (self._borders.size - 1, self.genes if entries else 0, width)
         dtype = np.float64 if theta.dtype == torch.float64 else np.float32
-        return np.empty(shape, dtype), np.zeros(shape)
+        return np.zeros(shape, dtype), np.zeros(shape)
 
 
 def _add_in_order(columns: Tensor, parts: np.ndarray) -> None:
     for part in parts:
-        columns += torch.from_numpy(part)
+        columns += torch.from_numpy(part[:, : columns.shape[1]])

@@ -6,6 +6,8 @@ of the size of (non-zeros x k) or (cells x genes) exists. Each thread adds the g
 slice of its own; the slices are added in the order of the threads: the same number of threads,
 the same bytes.
 
+``loadings`` and all that is summed over genes have rows padded to whole vectors, ``blocks`` of them
+(``kernels.vectors``).
 ``fastmath`` leaves out ``nnan`` and ``ninf``: a NaN in the input must reach the result.
 Indices come as unsigned integers, which spares the test for negative ones in the inner loop.
 """
@@ -15,15 +17,44 @@ import math
 import numba
 import numpy as np
 
+from neuralNMF.kernels.sparse import flush_sums, push_row, row_times
+from neuralNMF.kernels.vectors import LANES, add_scaled, dot
+
 _OPTIONS = {
-    "parallel": True,
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
     "error_model": "numpy",
     "cache": True,
 }
+# Rates between these may be multiplied with each other before a logarithm is taken.
+_SMALL, _LARGE = 1e-30, 1e30
+_LEAST, _MOST = 1e-150, 1e150
 
 
 @numba.njit(**_OPTIONS)
+def _log_sum(counts, rates, total):
+    """total + sum of x log lambda over a row: one logarithm for many small counts."""
+    product = 1.0
+    for p in range(counts.size):
+        x, rate = counts[p], rates[p]
+        if x <= 3 and rate > _SMALL and rate < _LARGE:
+            wide = float(rate)
+            if x == 1:
+                product *= wide
+            elif x == 2:
+                product *= wide * wide
+            elif x == 3:
+                product *= wide * wide * wide
+            else:
+                total += x * math.log(rate)
+            if product < _LEAST or product > _MOST:
+                total += math.log(product)
+                product = 1.0
+        else:
+            total += x * math.log(rate)
+    return total + math.log(product)
+
+
+@numba.njit(parallel=True, **_OPTIONS)
 def rate_sums(
     borders,
     indptr,
@@ -40,74 +71,51 @@ def rate_sums(
     log_sums,
     want_rows,
     want_columns,
+    blocks,
 ):
     """Sum of x log lambda, and its derivatives by theta and loadings, with r = x / lambda.
 
-    Shape: rows (n, k) = diag(s) R W; sums (threads, M, k) float64 += R^T diag(s) Theta; log_sums
-    (threads,) float64. ``partial`` (threads, M, k), in the precision of theta, is emptied into
-    ``sums`` every ``flush`` rows, so that a sum over a million cells loses no more than a sum over
-    ``flush`` cells does.
+    Shape: loadings (M, width); rows (n, k) = diag(s) R W; sums (threads, M, width) float64 +=
+    R^T diag(s) Theta; log_sums (threads,) float64. ``partial`` (threads, M, width), zeros, in the
+    precision of theta, is emptied into ``sums`` every ``flush`` rows, so that a sum over a million
+    cells loses no more than a sum over ``flush`` cells does.
     """
-    genes, rank = loadings.shape
+    genes, width = loadings.shape
+    rank = theta.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
-        rate = np.empty(genes, theta.dtype)
-        u = np.empty(rank, theta.dtype)
-        pushed = np.empty(rank, theta.dtype)
-        mine, total = partial[thread], sums[thread]
+        rates = np.empty(genes, theta.dtype)
+        u = np.zeros(width, theta.dtype)
+        pushed = np.zeros(width, theta.dtype)
         log_sum = 0.0
         first = borders[thread]
         while first < borders[thread + 1]:
             last = min(first + flush, borders[thread + 1])
-            if want_columns:
-                mine[:] = 0
             for i in range(first, last):
-                start = indptr[i] - origin
-                count = indptr[i + 1] - indptr[i]
+                start, end = indptr[i] - origin, indptr[i + 1] - origin
+                count = end - start
+                own, x, rate = indices[start:end], data[start:end], rates[:count]
                 for t in range(rank):
                     u[t] = scale[i] * theta[i, t]
-                    pushed[t] = 0
                 for p in range(count):
-                    j = indices[start + p]
-                    value = floor
-                    for t in range(rank):
-                        value += u[t] * loadings[j, t]
-                    rate[p] = value
-                for p in range(count):
-                    log_sum += data[start + p] * math.log(rate[p])
-                for p in range(count):
-                    rate[p] = data[start + p] / rate[p]
-                if want_rows and want_columns:
+                    rate[p] = floor + dot(blocks, u, 0, loadings, np.int64(own[p]) * width)
+                log_sum = _log_sum(x, rate, log_sum)
+                if want_rows or want_columns:
                     for p in range(count):
-                        j = indices[start + p]
-                        r = rate[p]
-                        for t in range(rank):
-                            pushed[t] += r * loadings[j, t]
-                            mine[j, t] += r * u[t]
-                elif want_columns:
-                    for p in range(count):
-                        j = indices[start + p]
-                        r = rate[p]
-                        for t in range(rank):
-                            mine[j, t] += r * u[t]
-                elif want_rows:
-                    for p in range(count):
-                        j = indices[start + p]
-                        r = rate[p]
-                        for t in range(rank):
-                            pushed[t] += r * loadings[j, t]
+                        rate[p] = x[p] / rate[p]
                 if want_rows:
+                    row_times(0, count, own, rate, loadings, pushed, blocks)
                     for t in range(rank):
                         rows[i, t] = scale[i] * pushed[t]
+                if want_columns:
+                    push_row(0, count, own, rate, u, partial[thread], blocks)
             if want_columns:
-                for j in range(genes):
-                    for t in range(rank):
-                        total[j, t] += mine[j, t]
+                flush_sums(partial[thread], sums[thread])
             first = last
         log_sums[thread] = log_sum
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(parallel=True, **_OPTIONS)
 def curvature_sums(
     borders,
     indptr,
@@ -123,52 +131,47 @@ def curvature_sums(
     partial,
     sums,
     want_rows,
+    blocks,
 ):
     """Derivatives of F = sum of x omega / lambda with omega_ij = s_i sum_k theta_ik d_jk.
 
     With r = x / lambda and q = x omega / lambda^2: rows (n, k) = dF/dtheta = diag(s) (R D - Q W);
-    sums (threads, M, k) float64 += Q^T diag(s) Theta = -dF/dW. Other arguments as in ``rate_sums``.
+    sums (threads, M, width) float64 += Q^T diag(s) Theta = -dF/dW. Other arguments as in
+    ``rate_sums``.
     """
-    genes, rank = loadings.shape
+    genes, width = loadings.shape
+    rank = theta.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
-        u = np.empty(rank, theta.dtype)
-        pushed = np.empty(rank, theta.dtype)
-        mine, total = partial[thread], sums[thread]
+        ratios = np.empty(genes, theta.dtype)
+        bends = np.empty(genes, theta.dtype)
+        u = np.zeros(width, theta.dtype)
+        along, back = np.zeros(width, theta.dtype), np.zeros(width, theta.dtype)
         first = borders[thread]
         while first < borders[thread + 1]:
             last = min(first + flush, borders[thread + 1])
-            mine[:] = 0
             for i in range(first, last):
-                start = indptr[i] - origin
-                count = indptr[i + 1] - indptr[i]
+                start, end = indptr[i] - origin, indptr[i + 1] - origin
+                count = end - start
+                own, x = indices[start:end], data[start:end]
                 for t in range(rank):
                     u[t] = scale[i] * theta[i, t]
-                    pushed[t] = 0
                 for p in range(count):
-                    j = indices[start + p]
-                    value = floor
-                    change = floor * 0
-                    for t in range(rank):
-                        value += u[t] * loadings[j, t]
-                        change += u[t] * direction[j, t]
-                    r = data[start + p] / value
-                    q = r * change / value
-                    for t in range(rank):
-                        mine[j, t] += q * u[t]
-                    if want_rows:
-                        for t in range(rank):
-                            pushed[t] += r * direction[j, t] - q * loadings[j, t]
+                    j = np.int64(own[p]) * width
+                    rate = floor + dot(blocks, u, 0, loadings, j)
+                    ratios[p] = x[p] / rate
+                    bends[p] = ratios[p] * dot(blocks, u, 0, direction, j) / rate
+                push_row(0, count, own, bends, u, partial[thread], blocks)
                 if want_rows:
+                    row_times(0, count, own, ratios, direction, along, blocks)
+                    row_times(0, count, own, bends, loadings, back, blocks)
                     for t in range(rank):
-                        rows[i, t] = scale[i] * pushed[t]
-            for j in range(genes):
-                for t in range(rank):
-                    total[j, t] += mine[j, t]
+                        rows[i, t] = scale[i] * (along[t] - back[t])
+            flush_sums(partial[thread], sums[thread])
             first = last
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(parallel=True, **_OPTIONS)
 def hessian_sums(
     borders,
     indptr,
@@ -181,22 +184,24 @@ def hessian_sums(
     flush,
     partial,
     sums,
+    blocks,
 ):
     """Lower triangles, by rows, of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i.
 
-    Shape: partial, sums (threads, M, k (k + 1) / 2); sums float64 +=. Other arguments as above.
+    Shape: partial, sums (threads, M, width of k (k + 1) / 2); sums float64 +=. Other arguments as
+    above.
     """
-    genes, rank = loadings.shape
-    entries = partial.shape[2]
+    width = loadings.shape[1]
+    rank = theta.shape[1]
+    wide = partial.shape[2]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
-        u = np.empty(rank, theta.dtype)
-        outer = np.empty(entries, theta.dtype)
-        mine, total = partial[thread], sums[thread]
+        u = np.zeros(width, theta.dtype)
+        outer = np.zeros(wide, theta.dtype)
+        mine = partial[thread]
         first = borders[thread]
         while first < borders[thread + 1]:
             last = min(first + flush, borders[thread + 1])
-            mine[:] = 0
             for i in range(first, last):
                 for t in range(rank):
                     u[t] = scale[i] * theta[i, t]
@@ -206,15 +211,10 @@ def hessian_sums(
                         outer[e] = u[a] * u[b]
                         e += 1
                 for p in range(indptr[i] - origin, indptr[i + 1] - origin):
-                    j = indices[p]
-                    value = floor
-                    for t in range(rank):
-                        value += u[t] * loadings[j, t]
-                    q = data[p] / value / value
-                    target = mine[j]
-                    for e in range(entries):
-                        target[e] += q * outer[e]
-            for j in range(genes):
-                for e in range(entries):
-                    total[j, e] += mine[j, e]
+                    j = np.int64(indices[p])
+                    rate = floor + dot(blocks, u, 0, loadings, j * width)
+                    q = data[p] / rate / rate
+                    for e in range(0, wide, LANES):
+                        add_scaled(mine, j * wide + e, outer, e, q)
+            flush_sums(mine, sums[thread])
             first = last
