@@ -25,33 +25,6 @@ _OPTIONS = {
     "error_model": "numpy",
     "cache": True,
 }
-# Rates between these may be multiplied with each other before a logarithm is taken.
-_SMALL, _LARGE = 1e-30, 1e30
-_LEAST, _MOST = 1e-150, 1e150
-
-
-@numba.njit(**_OPTIONS)
-def _log_sum(counts, rates, total):
-    """total + sum of x log lambda over a row: one logarithm for many small counts."""
-    product = 1.0
-    for p in range(counts.size):
-        x, rate = counts[p], rates[p]
-        if x <= 3 and rate > _SMALL and rate < _LARGE:
-            wide = float(rate)
-            if x == 1:
-                product *= wide
-            elif x == 2:
-                product *= wide * wide
-            elif x == 3:
-                product *= wide * wide * wide
-            else:
-                total += x * math.log(rate)
-            if product < _LEAST or product > _MOST:
-                total += math.log(product)
-                product = 1.0
-        else:
-            total += x * math.log(rate)
-    return total + math.log(product)
 
 
 @numba.njit(parallel=True, **_OPTIONS)
@@ -99,7 +72,8 @@ def rate_sums(
                     u[t] = scale[i] * theta[i, t]
                 for p in range(count):
                     rate[p] = floor + dot(blocks, u, 0, loadings, np.int64(own[p]) * width)
-                log_sum = _log_sum(x, rate, log_sum)
+                for p in range(count):
+                    log_sum += x[p] * math.log(rate[p])
                 if want_rows or want_columns:
                     for p in range(count):
                         rate[p] = x[p] / rate[p]
