@@ -9,7 +9,7 @@ from neuralNMF.poisson.counts import Counts, rows_counts
 from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.start import first_start
+from neuralNMF.poisson.start import random_start
 
 from benchmarks.common import folders, median_seconds, save, sparse_counts
 
@@ -42,7 +42,7 @@ class Counted(Counts):
 def optimizer(kind: str, counts: Counts) -> Multiplicative:
     """Of one layer, from a random start."""
     generator = torch.Generator().manual_seed(0)
-    start = first_start(counts, RANK, generator, init="random", labels=None, progress=False)
+    start = random_start(counts, RANK, generator)
     theta, loadings = start.thetas[0], start.loadings[0]
     if kind == "learned":
         return Multiplicative(LearnedPoisson([theta], loadings), counts)
