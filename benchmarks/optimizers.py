@@ -34,6 +34,10 @@ class Counted(Products):
         self.passes += 1
         return super().transposed_times(left)
 
+    def move(self, move, theta, last):
+        self.passes += 1
+        return super().move(move, theta, last)
+
 
 def counted(matrix: torch.Tensor) -> Counted:
     products = tensor_products(matrix)
@@ -53,7 +57,7 @@ class Plain(Auto):
     """The default without extrapolation."""
 
     def epoch(self) -> bool:
-        self._previous = None
+        self._last = None
         return super().epoch()
 
 
