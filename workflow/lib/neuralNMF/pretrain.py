@@ -31,7 +31,7 @@ _DETAIL = 2
 _FIRST_STARTS = 6, 2
 _LATER_STARTS = 6, 2
 _TRIAL_EPOCHS = 12
-_FINAL_EPOCHS = 60
+_FINAL_EPOCHS = 30
 
 
 def random_theta(
