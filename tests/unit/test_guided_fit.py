@@ -80,6 +80,23 @@ def test_a_tenth_of_the_labels_beats_none(tmp_path):
     assert np.mean(with_labels) > 0.8
 
 
+def test_predictions_come_from_the_counts_alone(tmp_path):
+    """Labels that mean nothing are met in training, by the usage of their own cells only."""
+    counts, truth = draw(0)
+    shuffled = np.random.default_rng(0).permutation(truth)
+    known = np.arange(CELLS) < 100
+    dataset = dataset_of(counts, np.where(known, shuffled, ""), tmp_path / "d.h5ad")
+    options = LayerOptions(
+        rank=4, beta="learned", loss="poisson", labels="kind", guide=1000.0, epochs=50, threads=1
+    )
+    model = fit_layer(dataset, None, options, progress=False)
+    labels = encode_labels(np.where(known, shuffled, ""))
+    head = LabelHead(4, 2, dtype=torch.float64)
+    usage = torch.as_tensor(model.usages[0], dtype=torch.float64)
+    assert head.fit(usage, torch.from_numpy(labels.codes)) < 0.1
+    assert (model.obs["predicted_label"].to_numpy() == shuffled)[known].mean() < 0.8
+
+
 @pytest.mark.parametrize("layer", [1, 2])
 def test_the_guided_loss_never_rises_and_its_gradient_is_right(layer):
     counts, truth = draw(0)

@@ -91,7 +91,7 @@ def test_library_sizes_only_rescale_the_cells(problem):
     start = torch.rand((120, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     loadings = torch.rand((50, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     plain, sized = (
-        fit(rows_counts(problem, s, dtype=torch.float64), start=pair, passes=40)
+        fit(rows_counts(problem, s, dtype=torch.float64), starts=[pair], passes=40)
         for s, pair in (
             (None, (start, loadings)),
             (scale, (start / torch.tensor(scale)[:, None], loadings)),

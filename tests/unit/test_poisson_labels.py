@@ -6,12 +6,13 @@ import pytest
 import scipy.sparse
 import torch
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import rows_counts
-from neuralNMF.poisson.dense import dense_counts
+from neuralNMF.poisson.counts import Counts, rows_counts
 from neuralNMF.poisson.deviance import poisson_deviance
-from neuralNMF.poisson.guided import guided_start
+from neuralNMF.poisson.guided import class_totals, guided_start
 from neuralNMF.poisson.klnmf import kl_nmf
 from neuralNMF.poisson.labels import UNLABELLED, LabelHead, encode_labels, relative_usage
+from neuralNMF.poisson.source import Sample
+from neuralNMF.products import rows_products
 from sklearn.linear_model import LogisticRegression
 
 
@@ -96,6 +97,10 @@ class _Loss(torch.nn.Module):
         return self.head.loss(usage, codes)
 
 
+def sample_of(counts: Counts, matrix: scipy.sparse.csr_matrix) -> Sample:
+    return Sample(torch.arange(matrix.shape[0]), counts, rows_products(matrix, dtype=counts.dtype))
+
+
 def held_out_accuracy(seed, *, guided, cells=300):
     """A label's program beside a stronger one that has nothing to do with it, for two programs."""
     rng = np.random.default_rng(seed)
@@ -105,11 +110,15 @@ def held_out_accuracy(seed, *, guided, cells=300):
         rate[:, block] += 1.5 * group[:, None]
     for group, block in ((other == 0, slice(30, 45)), (other == 1, slice(45, 60))):
         rate[:, block] += 1.8 * group[:, None]
-    counts = dense_counts(torch.tensor(rng.poisson(rate).astype(np.float64)))
+    matrix = scipy.sparse.csr_matrix(rng.poisson(rate).astype(np.float64))
+    counts = rows_counts(matrix, dtype=torch.float64)
     known = np.where(np.arange(cells) < cells // 10, codes, UNLABELLED)
     generator = torch.Generator().manual_seed(seed)
-    start = guided_start(counts, known, 2, generator=generator) if guided else None
-    found = kl_nmf(counts, 2, generator=generator, start=start)
+    starts = 3
+    if guided:
+        totals = class_totals(counts, known)
+        starts = [guided_start(sample_of(counts, matrix), totals, known, 2, generator)]
+    found = kl_nmf(counts, 2, generator=generator, starts=starts)
     theta = found.theta.sqrt().requires_grad_()
     loadings = found.loadings.sqrt().requires_grad_()
     head, known = LabelHead(2, 2, dtype=torch.float64), torch.tensor(known)
@@ -135,25 +144,34 @@ def test_a_tenth_of_the_labels_beats_none_on_held_out_cells():
 
 @pytest.mark.parametrize("rank", [2, 3, 7])
 def test_a_start_from_labels_follows_the_classes(rank):
+    """With two programs for three classes, the two that are alike share one."""
     rng = np.random.default_rng(3)
     codes = np.repeat([0, 1, 2, UNLABELLED], 10)
     profiles = rng.gamma(0.3, 5, (4, 30))
-    x = rng.poisson(profiles[codes]).astype(np.float32)
+    profiles[2] = 0.8 * profiles[0] + 0.2 * profiles[2]
+    x = scipy.sparse.csr_matrix(rng.poisson(profiles[codes]).astype(np.float32))
     scale = rng.uniform(0.5, 2, 40)
-    counts = rows_counts(scipy.sparse.csr_matrix(x), scale, dtype=torch.float64)
+    counts = rows_counts(x, scale, dtype=torch.float64)
+    totals = class_totals(counts, codes)
+    dense = x.toarray()
+    for c, mine in enumerate([0, 1, 2, UNLABELLED]):
+        np.testing.assert_allclose(totals[:, c], dense[codes == mine].sum(0), rtol=1e-6)
     generator = torch.Generator().manual_seed(0)
-    theta, loadings = guided_start(counts, codes, rank, generator=generator)
-    np.testing.assert_allclose(scale * theta.sum(1).numpy(), x.sum(1), rtol=1e-12)
-    assert (loadings.sum(1)[x.sum(0) > 0] > 0).all()
-    for q in range(rank):
-        correlation = [np.corrcoef(loadings[:, q], x[codes == c].sum(0))[0, 1] for c in range(3)]
-        assert np.argmax(correlation) == q % 3
-    if rank >= 3:
-        assert (theta[:30].argmax(1).numpy() % 3 == codes[:30]).all()
+    theta, loadings = guided_start(sample_of(counts, x), totals, codes, rank, generator)
+    assert theta.shape == (40, rank) and loadings.shape == (30, rank)
+    np.testing.assert_allclose(scale * theta.sum(1).numpy(), dense.sum(1), rtol=1e-2)
+    np.testing.assert_allclose(loadings.sum(0), 1, rtol=1e-12)
+    assert (theta > 0).all() and (loadings[dense.sum(0) > 0, : min(rank, 3)] > 0).all()
+    own = [0, 1, 0] if rank == 2 else [0, 1, 2]
+    for c in range(3):
+        fits = [np.corrcoef(totals[:, c], loadings[:, q])[0, 1] for q in range(max(own) + 1)]
+        assert np.argmax(fits) == own[c]
+        others = [q for q in range(max(own) + 1) if q != own[c]]
+        assert (theta[codes == c][:, others].sum(1) < 0.3 * theta[codes == c][:, own[c]]).all()
 
 
 def test_a_start_without_labels_is_refused():
     counts = rows_counts(scipy.sparse.csr_matrix(np.ones((4, 3), np.float32)))
     for codes, message in (([UNLABELLED] * 4, "No cell is labelled"), ([0, 1], "2 labels")):
         with pytest.raises(InputError, match=message):
-            guided_start(counts, np.array(codes), 2, generator=torch.Generator())
+            class_totals(counts, np.array(codes))

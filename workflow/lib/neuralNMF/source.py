@@ -104,21 +104,24 @@ def sample_products(
     threads: int,
 ) -> Products:
     """The products of some cells of a data set, in memory on the host; cells: rising indices."""
-    parts, scale = [], []
+    own = Scaling(scaling.cells[cells], scaling.genes, scaling.transform)
+    matrix = sample_rows(dataset, cells)
+    matrix.data = own.values(matrix.data, matrix.indptr, 0, cells.size)
+    if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
+        dense = torch.as_tensor(matrix.toarray(), dtype=dtype)
+        return tensor_products(dense, own.outer_cells, scaling.genes, threads=threads)
+    return rows_products(matrix, own.outer_cells, scaling.genes, dtype=dtype, threads=threads)
+
+
+def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
+    """The counts (n, M) of some cells of a data set, copied; cells (n,): rising indices."""
+    parts = []
     for start in range(0, dataset.shape[0], _CHUNK):
         stop = min(start + _CHUNK, dataset.shape[0])
         inside = cells[(cells >= start) & (cells < stop)]
-        counts = dataset.rows(start, stop)[inside - start]
-        own = Scaling(scaling.cells[inside], scaling.genes, scaling.transform)
-        counts.data = own.values(counts.data, counts.indptr, 0, inside.size)
-        parts.append(counts)
-        scale.append(own.outer_cells)
+        parts.append(dataset.rows(start, stop)[inside - start])
         dataset.release()
-    matrix, scale = sp.vstack(parts, format="csr"), np.concatenate(scale)
-    if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
-        dense = torch.as_tensor(matrix.toarray(), dtype=dtype)
-        return tensor_products(dense, scale, scaling.genes, threads=threads)
-    return rows_products(matrix, scale, scaling.genes, dtype=dtype, threads=threads)
+    return sp.vstack(parts, format="csr")
 
 
 def _tensor_block(

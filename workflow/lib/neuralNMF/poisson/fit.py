@@ -16,15 +16,17 @@ from neuralNMF.optimize import make_optimizer
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.counts import Counts
 from neuralNMF.poisson.guide import Guide
+from neuralNMF.poisson.held import programs_given, usage_given
 from neuralNMF.poisson.labels import UNLABELLED, Labels, encode_labels
 from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson, PoissonNetwork
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.source import dataset_counts
-from neuralNMF.poisson.start import Start, first_start, later_start
+from neuralNMF.poisson.source import dataset_counts, dataset_sample
+from neuralNMF.poisson.start import Start, first_start, later_start, random_start
 from neuralNMF.train import train
 
 _log = logging.getLogger(__name__)
+_PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
 
 
 def fit_poisson(
@@ -50,17 +52,19 @@ def fit_poisson(
         data_mem_size=options.data_mem_size,
         threads=threads,
     )
-    if previous is None:
+    if previous is None and options.init == "random":
+        start = random_start(counts, options.rank, generator)
+    elif previous is None:
+        sample = dataset_sample(dataset, counts, generator, threads=threads)
         start = first_start(
-            counts,
-            options.rank,
-            generator,
-            init=options.init,
-            labels=labels,
-            progress=progress,
+            counts, sample, options.rank, generator, labels=labels, progress=progress
         )
+        del sample
     else:
-        start = later_start(counts, previous, options.rank, generator, init=options.init)
+        leads = labels if options.guide_layer > len(previous.thetas) else None
+        start = later_start(
+            counts, previous, options.rank, generator, init=options.init, labels=leads
+        )
     network = _network(start, options, labels)
     if not options.joint:
         for theta in network.thetas[:-1]:
@@ -86,9 +90,15 @@ def fit_poisson(
     with torch.no_grad():
         loadings = [loading.detach() for loading in network.programs(counts)]
     thetas = [theta.detach() for theta in network.thetas]
+    if options.beta == "learned":
+        loadings = _own_programs(counts, thetas, loadings)
     predicted = {}
     if network.guide is not None:
-        label, probability = network.guide.predict(thetas)
+        # From the counts alone, for labelled cells too: training moves their usage by the label.
+        usage = usage_given(counts, loadings[0], passes=_PREDICTION_PASSES)
+        for theta in thetas[1 : options.guide_layer]:
+            usage = usage @ theta.to(usage)
+        label, probability = network.guide.predict(usage)
         predicted = {"predicted_label": label, "predicted_probability": probability}
     return Fitted(
         thetas,
@@ -134,6 +144,22 @@ def _network(start: Start, options: LayerOptions, labels: Labels | None) -> Pois
     thetas = [start.thetas[0] / size, *start.thetas[1:]]
     known = [loading * size for loading in start.loadings]
     return PmfPoisson(thetas, GammaPrior(options.prior_shape, options.prior_rate), known, guide)
+
+
+def _own_programs(counts: Counts, thetas: list[Tensor], loadings: list[Tensor]) -> list[Tensor]:
+    """The programs (M, k_l) that explain the counts best by each earlier layer's own usage.
+
+    Those of the product, Theta_{l+1} ... beta_L, have the rank of the last layer and cannot tell
+    the programs of a coarse one apart, as their usage can. Columns stay at sum one.
+    """
+    found, usage = [], thetas[0]
+    for number, loading in enumerate(loadings[:-1]):
+        if number > 0:
+            usage = usage @ thetas[number].to(usage)
+        own = programs_given(counts, usage, loading, passes=_PROGRAM_PASSES)
+        sums = own.sum(0)
+        found.append(torch.where(sums > 0, own / sums.clamp(min=1e-30), 0.0) * loading.sum(0))
+    return [*found, loadings[-1]]
 
 
 def _deviance(counts: Counts, network: PoissonNetwork, last: Tensor) -> float:

@@ -15,11 +15,13 @@ _WARM_STEPS, _LAST_STEPS = 10, 200
 
 
 class Guide:
-    """Cross-entropy of the labelled cells, ``weight`` x N x its mean, in nats.
+    """Cross-entropy of the labelled cells, ``weight`` times its sum, in nats.
 
-    The classifier is solved for, as beta is: the penalty is that of the best classifier of the
-    usage U_layer, so that its gradient by Theta needs none by the classifier. ``gradients`` holds
-    those of the last penalty by Theta_1 ... Theta_layer.
+    At weight 1 the loss is that of the counts and of the labels, given the usage: minus their
+    log-likelihood, with a standard normal prior on the classifier. The classifier is solved for, as
+    beta is: the penalty is that of the best classifier of the usage U_layer, so that its gradient
+    by Theta needs none by the classifier. ``gradients`` holds those of the last penalty by Theta_1
+    ... Theta_layer.
     """
 
     def __init__(self, labels: Labels, layer: int, weight: float) -> None:
@@ -34,7 +36,7 @@ class Guide:
         used = list(thetas[: self.layer])
         usage = self._usage(used, self._labelled)
         head, codes = self._fitted(usage, _WARM_STEPS)
-        size = self.weight * self._codes.numel()
+        size = self.weight * self._labelled.numel()
         # The head's ridge is part of the loss that the head is fitted to.
         value = size * head.loss(usage, codes).double().cpu()
         trained = [theta for theta in used if theta.requires_grad]
@@ -46,11 +48,12 @@ class Guide:
             ]
         return value
 
-    def predict(self, thetas: Sequence[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        """(label (N,) str, probability (N,) float64) of every cell."""
-        with torch.no_grad():
-            every = torch.arange(self._codes.numel())
-            usage = self._usage(list(thetas[: self.layer]), every)
+    def predict(self, usage: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(label (N,) str, probability (N,) float64) of every cell from a usage U_layer (N, k).
+
+        The classifier is fitted to the labelled cells' rows: the usage is to be one that the labels
+        did not move, or the other cells' rows would not compare.
+        """
         head, _ = self._fitted(usage[self._labelled.to(usage.device)], _LAST_STEPS)
         probability, code = head.predict_proba(usage).double().cpu().max(1)
         return np.array(self.labels.classes, dtype=object)[code.numpy()], probability.numpy()
@@ -65,7 +68,11 @@ class Guide:
         codes = self._codes[self._labelled].to(usage.device)
         if self._head is None:
             self._head = LabelHead(
-                usage.shape[1], len(self.labels.classes), device=usage.device, dtype=usage.dtype
+                usage.shape[1],
+                len(self.labels.classes),
+                ridge=1.0 / self._labelled.numel(),
+                device=usage.device,
+                dtype=usage.dtype,
             )
         with torch.enable_grad():
             self._head.requires_grad_(True)

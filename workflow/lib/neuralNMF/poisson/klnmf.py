@@ -11,7 +11,7 @@ for least squares); docs/poisson.md compares the variants.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -25,8 +25,8 @@ _LOG = logging.getLogger(__name__)
 _TINY = 1e-30
 # A factor may change at most so much by one extrapolation; keeps early, large steps in bounds.
 _LARGEST_CHANGE = 5.0
-_LARGEST_POWER = 3.0
-_GROWTH, _RETREAT = 1.05, 1.5
+LARGEST_POWER = 3.0
+GROWTH, RETREAT = 1.05, 1.5
 
 
 class KlStatus(Enum):
@@ -74,24 +74,20 @@ def kl_nmf(
     passes: int = 500,
     tol: float = 1e-4,
     window: int = 20,
-    starts: int = 3,
+    starts: int | Sequence[tuple[Tensor, Tensor]] = 3,
     trial: int = 40,
-    start: tuple[Tensor, Tensor] | None = None,
     report: Callable[[int, float], None] | None = None,
 ) -> KlResult:
     """Minimises the Poisson deviance over Theta >= 0, W >= 0.
 
-    ``starts`` random starts run for ``trial`` passes each and the best goes on, until the deviance
-    has fallen by less than ``tol`` of itself in ``window`` passes or ``passes`` (of the winner) are
-    done. ``start`` = (theta (N, k), loadings (M, k)) replaces the random ones. ``report`` is called
-    after every pass with the number of passes so far and the deviance.
+    All ``starts`` run for ``trial`` passes each and the best goes on, until the deviance has fallen
+    by less than ``tol`` of itself in ``window`` passes or ``passes`` (of the winner) are done.
+    ``starts``: how many random ones, or pairs of theta (N, k) and loadings (M, k). ``report`` is
+    called after every pass with the number of passes so far and the deviance.
     Memory: four times Theta while it runs, plus Theta twice for each further start.
+    Raises InputError where the rank does not fit the counts.
     """
-    if not 1 <= rank <= min(counts.shape):
-        raise InputError(
-            f"Rank {rank} is not possible for {counts.shape[0]} cells x {counts.shape[1]} genes; "
-            f"choose 1 to {min(counts.shape)}."
-        )
+    check_rank(counts.shape, rank)
     scale = counts.scale.to(device=counts.device, dtype=counts.dtype)[:, None].clamp(min=_TINY)
     spent = 0
 
@@ -108,11 +104,10 @@ def kl_nmf(
                     return True
         return False
 
-    if start is not None:
-        candidates = [_Run(*start)]
-    else:
-        genes = _gene_totals(counts)
-        candidates = [_random_start(counts, genes, rank, generator) for _ in range(starts)]
+    if isinstance(starts, int):
+        starts = random_starts(counts, rank, generator, starts)
+    candidates = [_Run(*start) for start in starts]
+    del starts
     if len(candidates) > 1:
         for run in candidates:
             advance(run, min(trial, passes))
@@ -124,6 +119,15 @@ def kl_nmf(
     deviance = counts.deviance(found.log_sum, counts.rate_total(theta, loadings))
     _LOG.info("KL-NMF, rank %d: deviance %.8g after %d passes", rank, deviance, spent)
     return KlResult(theta, loadings, deviance, run.history, spent, status)
+
+
+def check_rank(shape: tuple[int, int], rank: int) -> None:
+    """Raises InputError where counts of that shape (N, M) have no factorisation of the rank."""
+    if not 1 <= rank <= min(shape):
+        raise InputError(
+            f"Rank {rank} is not possible for {shape[0]} cells x {shape[1]} genes; "
+            f"choose 1 to {min(shape)}."
+        )
 
 
 def em_step(
@@ -147,7 +151,7 @@ def _one_pass(run: _Run, counts: Counts, scale: Tensor) -> None:
     if run.extrapolated and not value <= run.previous:
         # Too far: go back to the plain step, and more carefully from there.
         run.theta, run.loadings = run.plain_theta, run.plain_loadings
-        run.power /= _RETREAT
+        run.power /= RETREAT
         run.extrapolated = False
         run.previous = float("inf")
         return
@@ -156,38 +160,44 @@ def _one_pass(run: _Run, counts: Counts, scale: Tensor) -> None:
     if run.plain_theta is None:
         run.theta, run.loadings, run.extrapolated = theta, loadings, False
     else:
-        run.theta = _extrapolate(theta, run.plain_theta, run.power)
-        moved = _extrapolate(loadings, run.plain_loadings, run.power)
+        run.theta = extrapolate(theta, run.plain_theta, run.power)
+        moved = extrapolate(loadings, run.plain_loadings, run.power)
         run.loadings = moved / moved.sum(0).clamp(min=_TINY)
-        run.power = min(_LARGEST_POWER, _GROWTH * run.power)
+        run.power = min(LARGEST_POWER, GROWTH * run.power)
         run.extrapolated = True
     run.plain_theta, run.plain_loadings = theta, loadings
 
 
-def _extrapolate(new: Tensor, old: Tensor, power: float) -> Tensor:
-    # The buffer of the old point becomes that of the new one.
+def extrapolate(new: Tensor, old: Tensor, power: float) -> Tensor:
+    """new (new / old)^power, within bounds, in the buffer of ``old``."""
     ratio = old.add_(_TINY).reciprocal_().mul_(new)
     return ratio.clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE).pow_(power).mul_(new)
 
 
-def _gene_totals(counts: Counts) -> Tensor:
+def gene_totals(counts: Counts) -> Tensor:
     """Counts of each gene (M,): with rates s_i the derivative by the loadings is sum_i x_ij."""
     ones = torch.ones((counts.shape[0], 1), device=counts.device, dtype=counts.dtype)
     plain = torch.ones((counts.shape[1], 1), dtype=torch.float64)
     return counts.rates(ones, plain, columns=True).columns[:, 0]
 
 
-def _random_start(counts: Counts, genes: Tensor, rank: int, generator: torch.Generator) -> _Run:
-    """Exponential noise around the genes' means and the cells' totals."""
+def random_starts(
+    counts: Counts, rank: int, generator: torch.Generator, number: int
+) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of theta and loadings: exponential noise around the cells' totals and genes' means."""
 
     def exponential(rows: int) -> Tensor:
         # Drawn on the host, so that every device starts alike.
         draw = torch.rand((rows, rank), generator=generator, dtype=torch.float32)
         return draw.clamp_(min=1e-7).log_().neg_()
 
-    loadings = exponential(counts.shape[1]).double() * genes[:, None]
-    loadings /= loadings.sum(0).clamp(min=_TINY)
-    theta = exponential(counts.shape[0]).to(counts.dtype)
+    genes = gene_totals(counts)[:, None]
     wanted = counts.totals / counts.scale.clamp(min=_TINY)
-    theta.mul_((wanted / theta.sum(1, dtype=torch.float64)).to(counts.dtype)[:, None])
-    return _Run(theta.to(counts.device), loadings)
+    result = []
+    for _ in range(number):
+        loadings = exponential(counts.shape[1]).double() * genes
+        loadings /= loadings.sum(0).clamp(min=_TINY)
+        theta = exponential(counts.shape[0]).to(counts.dtype)
+        theta.mul_((wanted / theta.sum(1, dtype=torch.float64)).to(counts.dtype)[:, None])
+        result.append((theta.to(counts.device), loadings))
+    return result

@@ -62,7 +62,7 @@ class PoissonNetwork(nn.Module, ABC):
     def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
         """New over old of every trained factor, for one multiplicative step.
 
-        Expects the gradients of ``found.loss`` in the factors.
+        Expects the gradients of ``found.loss`` in the factors, and uses their buffers.
         """
 
     def finish(self) -> None:
@@ -105,13 +105,29 @@ class PoissonNetwork(nn.Module, ABC):
             found.append(found[-1] @ theta)
         return found
 
-    def _costs(self, loadings: list[Tensor], counts: Counts) -> list[Tensor]:
-        """Positive part of half the deviance's gradient by every Theta, loadings as `through`."""
+    def _relative(self, loadings: list[Tensor], counts: Counts) -> list[Tensor]:
+        """g / (2 cost) of every trained Theta, in the buffer of its gradient g.
+
+        cost: the positive part of half the deviance's gradient, an outer product of what comes
+        before and what comes behind; loadings as `through`.
+        """
         scale = counts.scale.to(self.thetas[0])
-        costs = [torch.outer(scale, loadings[0].sum(0).to(scale)).clamp_(min=_TINY)]
+        pairs = [(scale, loadings[0].sum(0).to(scale))]
         for mass, behind in zip(self.masses(counts), loadings[1:], strict=False):
-            costs.append(torch.outer(mass, behind.sum(0)).clamp_(min=_TINY))
-        return costs
+            pairs.append((mass, behind.sum(0)))
+        extra = [] if self.guide is None else self.guide.gradients
+        result = []
+        for number, (theta, (left, right)) in enumerate(zip(self.thetas, pairs, strict=True)):
+            if not theta.requires_grad:
+                continue
+            left, right = left.clamp(min=_TINY)[:, None], right.clamp(min=_TINY)
+            if number < len(extra):
+                # The gradient holds the guide's: a positive one is a cost.
+                cost = (left * right).clamp_(min=_TINY).add_(extra[number].clamp(min=0))
+                result.append(theta.grad.div_(cost).div_(2))
+            else:
+                result.append(theta.grad.div_(left).div_(right).div_(2))
+        return result
 
 
 class LearnedPoisson(PoissonNetwork):
@@ -151,24 +167,15 @@ class LearnedPoisson(PoissonNetwork):
 
     @torch.no_grad()
     def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
-        """(cost - g / 2) / cost for every trained factor, g its gradient; EM without a guide.
+        """1 - g / (2 cost) for every trained factor, g its gradient; EM without a guide.
 
-        A guide's gradient moves from the numerator to the denominator where it is positive.
+        A guide's gradient counts as a cost where it is positive.
         """
-        chain = [part.detach() for part in found.loadings]
-        costs = [*self._costs(chain, counts), self.masses(counts)[-1].clamp(min=_TINY)]
-        extra = [] if self.guide is None else self.guide.gradients
-        result = []
-        for number, (factor, cost) in enumerate(zip(self.factors, costs, strict=True)):
-            if not factor.requires_grad:
-                continue
-            gain = cost - factor.grad / 2
-            if number < len(extra):
-                # The gradient holds the guide's: a positive one goes over to the cost.
-                push = extra[number].clamp(min=0)
-                gain, cost = gain + push, cost + push
-            result.append(gain.clamp_(min=0).div_(cost))
-        return result
+        relative = self._relative([part.detach() for part in found.loadings], counts)
+        if self.loadings.requires_grad:
+            mass = self.masses(counts)[-1].clamp(min=_TINY)
+            relative.append(self.loadings.grad.div_(mass).div_(2))
+        return [part.neg_().add_(1).clamp_(min=0) for part in relative]
 
 
 class PmfPoisson(PoissonNetwork):
@@ -235,9 +242,7 @@ class PmfPoisson(PoissonNetwork):
     @torch.no_grad()
     def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
         """exp(-g / (2 cost)) for every Theta: with the posterior held, nearly the EM step."""
-        costs = self._costs(self.through(found.loadings[-1].detach()), counts)
+        relative = self._relative(self.through(found.loadings[-1].detach()), counts)
         return [
-            (theta.grad / cost).mul_(-0.5).exp_().clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
-            for theta, cost in zip(self.thetas, costs, strict=True)
-            if theta.requires_grad
+            part.neg_().exp_().clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE) for part in relative
         ]

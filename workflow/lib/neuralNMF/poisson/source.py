@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.poisson.blocks import Block, RowsBlock
-from neuralNMF.poisson.counts import Counts, library_size
+from neuralNMF.poisson.counts import Counts, library_size, rows_counts, tensor_counts
 from neuralNMF.poisson.tensor_blocks import TensorBlock
-from neuralNMF.source import cell_blocks
+from neuralNMF.pretrain import SAMPLE_CELLS
+from neuralNMF.products import Products, rows_products
+from neuralNMF.source import cell_blocks, sample_rows
 
 _log = logging.getLogger(__name__)
 
@@ -54,3 +58,39 @@ def dataset_counts(
 
     blocks = cell_blocks(dataset, block, data_mem_size)
     return Counts(blocks, dataset.shape, sizes, device=device, dtype=dtype)
+
+
+@dataclass
+class Sample:
+    """Some cells of a data set, in memory, that starts are tried on.
+
+    cells (n,) int64, rising; counts: theirs, on the device of the fit, with the library sizes of
+    the data set; products: of their profiles at one total, on the host.
+    """
+
+    cells: Tensor
+    counts: Counts
+    products: Products
+
+
+def dataset_sample(
+    dataset: Dataset, counts: Counts, generator: torch.Generator, *, threads: int
+) -> Sample:
+    """At most SAMPLE_CELLS cells, drawn at random where there are more; counts: of them all."""
+    every = counts.shape[0]
+    cells = torch.arange(every)
+    if every > SAMPLE_CELLS:
+        cells = torch.randperm(every, generator=generator)[:SAMPLE_CELLS].sort().values
+    matrix = sample_rows(dataset, cells.numpy())
+    sizes = counts.scale[cells].numpy()
+    profiles = 1.0 / np.where(sizes > 0, sizes, 1.0)
+    products = rows_products(
+        matrix, profiles, np.ones(counts.shape[1]), dtype=counts.dtype, threads=threads
+    )
+    if every <= SAMPLE_CELLS:
+        return Sample(cells, counts, products)
+    if counts.device.type == "cpu":
+        own = rows_counts(matrix, sizes, dtype=counts.dtype, threads=threads)
+    else:
+        own = tensor_counts(matrix, sizes, device=counts.device, dtype=counts.dtype)
+    return Sample(cells, own, products)
