@@ -20,7 +20,7 @@ from benchmarks.common import dense, example_dataset, fit_layers, folders, save,
 PROTOTYPE_ERROR = 91.0
 PROTOTYPE_EPOCHS = 300
 TURNS = 5
-EPOCHS = (0, 1, 2, 5, 10, 20, 300)
+EPOCHS = (0, 1, 2, 3, 4, 6, 10, 20, 300)
 # scikit-learn's defaults, which stop early; and random starts, of which the best is the lowest.
 THEIRS = {
     "default": {},

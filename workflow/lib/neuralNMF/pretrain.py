@@ -22,13 +22,13 @@ from neuralNMF.train import Training, train
 
 SAMPLE_CELLS = 20_000
 
-_FIRST_EPOCHS = 10
+_FIRST_EPOCHS = 2
 _BLUR = 5.0
 _SOLVE_SWEEPS = 30
 # Singular vectors that the starts are tried on, for each program.
 _DETAIL = 2
 # How many starts are tried, and how many of them go on.
-_FIRST_STARTS = 6, 2
+_FIRST_STARTS = 6, 1
 _LATER_STARTS = 6, 2
 _TRIAL_EPOCHS = 12
 _FINAL_EPOCHS = 30
