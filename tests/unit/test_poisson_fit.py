@@ -270,3 +270,32 @@ def test_blood_cells(shared_data, tmp_path):
         assert agreement(model.usages[1], 5, "lineage") >= 0.90
     assert min(types) >= 0.60
     assert np.mean(types) >= 0.66
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 5])
+@pytest.mark.parametrize("kind", ["learned", "pmf"])
+def test_a_step_that_is_given_up_leaves_everything_as_it_was(kind, epochs, monkeypatch):
+    counts = rows_counts(sp.csr_matrix(draw().astype(np.float32)), dtype=torch.float64)
+    rng = np.random.default_rng(0)
+    theta, loadings = (torch.tensor(rng.gamma(1.0, 1.0, (n, 5))) for n in counts.shape)
+    if kind == "learned":
+        network = LearnedPoisson([theta], loadings / loadings.sum(0))
+    else:
+        network = PmfPoisson([theta], GammaPrior(0.3, 1.0), [loadings])
+    optimizer = Multiplicative(network, counts)
+    for _ in range(epochs):
+        assert optimizer.epoch()
+    before = [factor.detach().clone() for factor in network.factors]
+    solved = network.solved()
+    forward = type(network).forward
+
+    def worse(self, given):
+        found = forward(self, given)
+        return replace(found, loss=found.loss * np.inf)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(network), "forward", worse)
+        assert not optimizer.epoch()
+    for factor, kept in zip(network.factors, before, strict=True):
+        assert torch.equal(factor, kept)
+    assert all(one is two for one, two in zip(network.solved(), solved, strict=True))

@@ -65,6 +65,13 @@ class PoissonNetwork(nn.Module, ABC):
         Expects the gradients of ``found.loss`` in the factors, and uses their buffers.
         """
 
+    def solved(self) -> list[GammaPosterior | None]:
+        """What the last evaluation solved for beside the parameters: for `resume`."""
+        return []
+
+    def resume(self, solved: list[GammaPosterior | None]) -> None:
+        """Before an evaluation: solve on from there, not from where a step that failed had led."""
+
     def finish(self) -> None:
         """After training, before the programs are read for good: nothing is needed."""
 
@@ -215,6 +222,15 @@ class PmfPoisson(PoissonNetwork):
             loadings.append(self._solve(layer, mass[:, None] * theta, expected))
             mass = mass @ theta
         return loadings
+
+    def solved(self) -> list[GammaPosterior | None]:
+        """The posteriors."""
+        return [state.posterior for state in self.states]
+
+    def resume(self, solved: list[GammaPosterior | None]) -> None:
+        """From these posteriors on."""
+        for state, posterior in zip(self.states, solved, strict=True):
+            state.posterior = posterior
 
     def finish(self) -> None:
         """Lets the posteriors converge when they are read the next time."""

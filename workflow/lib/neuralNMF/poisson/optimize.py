@@ -30,7 +30,9 @@ class Multiplicative:
         self._power, self._step = 0.5, 1.0
         self._previous: list[Tensor] | None = None
         self._ended = False
+        self._solved = network.solved()
         self.found = self._evaluate([factor.data for factor in self._trained])
+        self._solved = network.solved()
 
     def epoch(self) -> bool:
         """One step that does not raise the loss; False where none was found."""
@@ -62,9 +64,10 @@ class Multiplicative:
                 moved = self._halved(moved, before)
             else:
                 self._put(before)
+                self._network.resume(self._solved)
                 self._ended = True
                 return False
-        self.found = found
+        self.found, self._solved = found, self._network.solved()
         return True
 
     def _halved(self, moved: list[Tensor], before: list[Tensor]) -> list[Tensor]:
@@ -79,7 +82,7 @@ class Multiplicative:
         trial = []
         for new, old, now in zip(plain, self._previous, before, strict=True):
             # After a plain step the last one is where the factors are: needed if this one fails.
-            place = old.clone() if old is now else old
+            place = old.clone() if old.data_ptr() == now.data_ptr() else old
             trial.append(extrapolate(new, place, self._power))
         self._network.normalize(trial)
         found = self._evaluate(trial)
@@ -95,4 +98,5 @@ class Multiplicative:
 
     def _evaluate(self, values: Sequence[Tensor]) -> Pass:
         self._put(values)
+        self._network.resume(self._solved)
         return self._network(self._counts)
