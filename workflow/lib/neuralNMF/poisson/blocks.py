@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
@@ -171,10 +170,13 @@ class RowsBlock:
 
     def sums(self) -> CountSums:  # noqa: D102
         data, indptr = np.asarray(self.data), self.indptr - self.indptr[0]
-        rows = scipy.sparse.csr_matrix(
-            (data, self.indices, indptr), shape=(indptr.size - 1, self.genes), copy=False
-        )
-        totals = rows @ np.ones(self.genes)
+        totals = np.zeros(indptr.size - 1)
+        # In parts: the counts in double precision would take more memory than all of X.
+        for start in range(0, totals.size, _FLUSH):
+            ends = indptr[start : start + _FLUSH + 1]
+            cells = np.repeat(np.arange(ends.size - 1), np.diff(ends))
+            own = data[ends[0] : ends[-1]]
+            totals[start : start + _FLUSH] = np.bincount(cells, own, ends.size - 1)
         if not data.flags.writeable:
             data = data.copy()  # torch takes no read-only arrays, as mapped ones are
         return CountSums.of(torch.from_numpy(data), torch.from_numpy(totals))
