@@ -12,7 +12,8 @@ from neuralNMF.errors import InputError
 _log = logging.getLogger(__name__)
 
 _BASE = 600_000_000  # Python, torch, numba and their compiled code
-_COPIES = 4  # of Theta_1, at the most, in the `auto` optimiser
+_COPIES = 4  # of Theta_1, at the most, in the optimisers without a step size
+_TABLES = 250  # a cell: its name, its columns of obs, vectors of the fit
 _SLACK = 1.3  # what the allocator keeps, and short-lived parts of these arrays
 GIGABYTE = 1e9
 
@@ -45,7 +46,7 @@ class Demand:
         theta = _COPIES * self.cells * self.rank * self.item
         # The sums of the threads, each in two precisions, and the factors of the NNLS.
         small = self.genes * self.rank * (self.threads * (8 + self.item) + 4 * (self.rank + 1))
-        return _SLACK * theta + small + _BASE
+        return _SLACK * theta + _TABLES * self.cells + small + _BASE
 
     @property
     def total(self) -> float:
