@@ -62,10 +62,10 @@ def demand(dataset: Dataset, options: LayerOptions) -> Demand:
     )
 
 
-def planted(out: Path) -> Path:
-    path = out / "million.h5ad"
+def planted(out: Path, name: str = "million", density: float = 0.05) -> Path:
+    path = out / f"{name}.h5ad"
     if not path.exists():
-        simulate_hierarchy(path, CELLS, GENES, rng=np.random.default_rng(0))
+        simulate_hierarchy(path, CELLS, GENES, rng=np.random.default_rng(0), density=density)
     return path
 
 

@@ -38,7 +38,7 @@ def test_enough_memory_passes():
 def test_too_little_memory_names_a_size_that_fits():
     available = 0.7 * MILLION.total
     with pytest.raises(
-        InputError, match=r"about 2\.1 GB.*1\.4 GB are available.*data_mem_size: \d+"
+        InputError, match=r"about 2\.3 GB.*1\.6 GB are available.*data_mem_size: \d+"
     ) as said:
         check_memory(MILLION, available)
     size = int(str(said.value).split("data_mem_size: ")[1].split("'")[0])
