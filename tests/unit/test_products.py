@@ -52,6 +52,17 @@ def plain(counts, normalize, transform):
     return values / values.std(axis=0) if normalize == "variance" else values
 
 
+def on_the_host(dataset, scaling, dtype, held, threads):
+    return dataset_products(
+        dataset,
+        scaling,
+        device=torch.device("cpu"),
+        dtype=dtype,
+        data_mem_size=held,
+        threads=threads,
+    )
+
+
 def small(rank=3, dtype=torch.float64):
     """Theta (N, k) in the precision of the fit, S (M, k) in double."""
     rng = np.random.default_rng(5)
@@ -80,14 +91,7 @@ def test_a_data_set_in_memory_and_streamed(data, normalize, transform, dtype):
     scaling = fit_scaling(dataset, normalize, transform)
     for threads in (1, 2):
         for held in (None, 1, 7, CELLS - 1, CELLS, 1000):
-            products = dataset_products(
-                dataset,
-                scaling,
-                device=torch.device("cpu"),
-                dtype=dtype,
-                data_mem_size=held,
-                threads=threads,
-            )
+            products = on_the_host(dataset, scaling, dtype, held, threads)
             count = 1 if held is None or held >= CELLS else -(-CELLS // held)
             assert len(list(products.blocks())) == count
             assert_same(products, expected, dtype)
@@ -99,14 +103,8 @@ def test_a_chunk_of_the_data_set_is_empty(data):
 
 def test_sparse_and_dense_data_take_their_own_path(data):
     counts, dataset = data
-    products = dataset_products(
-        dataset,
-        fit_scaling(dataset, "counts", "none"),
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        data_mem_size=None,
-        threads=1,
-    )
+    scaling = fit_scaling(dataset, "counts", "none")
+    products = on_the_host(dataset, scaling, torch.float32, None, 1)
     ((_, _, block),) = products.blocks()
     assert isinstance(block, RowsBlock) == ((counts > 0).mean() < 0.5)
 
@@ -208,14 +206,8 @@ def losses_and_gradients(dataset, held, threads, energy):
     thetas = [torch.tensor(rng.random(shape)) for shape in shapes]
     thetas[0] = thetas[0].float()
     network = NeuralNMF(thetas, energy=energy, threads=threads)
-    products = dataset_products(
-        dataset,
-        fit_scaling(dataset, "variance", "none"),
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        data_mem_size=held,
-        threads=threads,
-    )
+    scaling = fit_scaling(dataset, "variance", "none")
+    products = on_the_host(dataset, scaling, torch.float32, held, threads)
     found = network(products)
     found.loss.backward()
     return found.loss.item(), [theta.grad.double().numpy() for theta in network.thetas]
@@ -302,14 +294,7 @@ def test_a_move_of_the_cells_is_that_of_the_plain_formulas(data, rank, first, dt
     theta, last = (rng.random((CELLS, rank)) for _ in range(2))
     expected = plain_move(plain(counts, "variance", "none"), theta, move, None if first else last)
     for held, threads in ((None, 1), (None, 2), (7, 1), (1, 2)):
-        products = dataset_products(
-            dataset,
-            scaling,
-            device=torch.device("cpu"),
-            dtype=dtype,
-            data_mem_size=held,
-            threads=threads,
-        )
+        products = on_the_host(dataset, scaling, dtype, held, threads)
         start = torch.tensor(theta, dtype=dtype)
         before = None if first else torch.tensor(last, dtype=dtype)
         proposal, trial, sums = products.move(move, start, before)

@@ -53,7 +53,8 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: int) -> Factor
     """
     square_sum = matrix.square_sum
     momentum, ceiling, level = 0.5, 1.0, float("inf")
-    best = plain = Factors(start, torch.zeros_like(matrix.columns[:, :1]).repeat(1, start.shape[1]))
+    nothing = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
+    best = plain = Factors(start, nothing)
     theta, loadings = plain.theta, plain.loadings
     lows: list[float] = []
     for epoch in range(epochs):

@@ -12,7 +12,7 @@ from torch import Tensor
 from neuralNMF.kernels.descent import descend_matrix
 from neuralNMF.network import NeuralNMF, Pass
 from neuralNMF.products import Move, Products, Sums
-from neuralNMF.quadratic import descend
+from neuralNMF.quadratic import beyond, descend
 
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
 # nearer to Newton's.
@@ -144,12 +144,12 @@ class Auto:
                 curvature = right * self._damping
                 bend = self._model.by_gram - curvature
                 move = Move(self._model.by_cross, bend, curvature, self._momentum, _SWEEPS)
-                new, beyond, sums = self._products.move(move, value, old)
+                new, further, sums = self._products.move(move, value, old)
             else:
                 new = self._lowered(value, self._model.slopes[number], left, right)
-                beyond = new.clone() if old is None else _beyond(old, new, self._momentum)
+                further = new.clone() if old is None else beyond(old, new, self._momentum)
             proposal.append(new)
-            trial.append(beyond)
+            trial.append(further)
         return proposal, trial, sums
 
     def _lowered(self, value: Tensor, slope: Tensor, left: Tensor | None, right: Tensor) -> Tensor:
@@ -173,11 +173,6 @@ class Auto:
         gram = sums.gram.requires_grad_(self._moves_cells)
         cross = sums.cross.requires_grad_(self._moves_cells)
         return self._network.evaluate(gram, cross, self._products.square_sum)
-
-
-def _beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
-    """The point beyond ``new`` in the direction from ``old``, in place of ``old``."""
-    return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)
 
 
 class Projected:

@@ -21,7 +21,7 @@ from torch import Tensor
 from neuralNMF.kernels.cells import move_rows
 from neuralNMF.kernels.sparse import rows_times, rows_transposed_times, split_rows
 from neuralNMF.kernels.vectors import LANES, blocks_of
-from neuralNMF.quadratic import descend
+from neuralNMF.quadratic import beyond, descend
 
 # Cells summed in the precision of the data before the sum is carried on in double precision.
 _FLUSH = 16384
@@ -197,7 +197,7 @@ class TensorBlock:
         linear.addmm_(theta, move.bend.to(linear))
         proposal.copy_(theta)
         descend(proposal, linear, move.curvature, move.sweeps, self.threads)
-        trial.mul_(-move.momentum).add_(proposal, alpha=1 + move.momentum).clamp_min_(0)
+        beyond(trial, proposal, move.momentum)
         sums.gram += gram(trial)
         self.add_transposed_times(trial, sums.cross)
 

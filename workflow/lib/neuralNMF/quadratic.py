@@ -1,4 +1,4 @@
-"""Coordinate descent on quadratic models over x >= 0, wherever the numbers lie."""
+"""Steps over x >= 0, wherever the numbers lie: descent on quadratic models, extrapolation."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def descend(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int, threa
         descend_rows(theta.numpy(), linear.numpy(), own.numpy(), sweeps, threads)
     else:
         descend_columns(theta, linear, own, sweeps)
+
+
+def beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
+    """max(0, new + momentum (new - old)), in place of ``old``. Shape: any, the same."""
+    return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)

@@ -55,7 +55,7 @@ def move_rows(
 
     Shape: right (M, width); bend, curvature (k, k); proposal, trial (N, k), all of one type;
     partial (threads, M, width), zeros; sums (threads, M, width), grams (threads, k, k) float64.
-    ``sweeps`` of 0: theta does not move. The other arguments are those of `rows_transposed_times`.
+    The other arguments are those of `rows_transposed_times`.
     """
     rank = theta.shape[1]
     origin = indptr[0]
