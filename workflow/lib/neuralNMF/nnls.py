@@ -8,7 +8,7 @@ square the condition number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,16 +35,22 @@ class _Factorised:
     """What the backward pass takes over from the forward pass."""
 
     solution: np.ndarray  # (M, k)
-    factors: np.ndarray  # (ceil(M / LANES), k (k + 1) / 2, LANES)
-    scale: np.ndarray = field(default_factory=lambda: np.empty(0))  # (k,)
-    threads: int = 1
+    factors: np.ndarray  # (ceil(M / LANES), k (k + 1) / 2, LANES), or none
+    scale: np.ndarray  # (k,)
+    threads: int
 
 
 def _solve(
-    gram: np.ndarray, cross: np.ndarray, tiny: float, start: WarmStart | None, threads: int
+    gram: np.ndarray,
+    cross: np.ndarray,
+    tiny: float,
+    start: WarmStart | None,
+    threads: int,
+    *,
+    keeps: bool,
 ) -> _Factorised:
     columns, k = cross.shape
-    diagonal = np.diag(gram).copy()
+    diagonal = np.diag(gram)
     # Unit diagonal: the answer does not depend on a factor's units, and one tolerance fits all.
     scale = np.zeros(k)
     alive = diagonal > 0
@@ -52,21 +58,23 @@ def _solve(
     # Where a step size was so large that Theta overflowed, the loss says so.
     with np.errstate(invalid="ignore"):
         scaled_gram = np.ascontiguousarray(gram * scale[:, None] * scale[None, :])
-        scaled_cross = np.ascontiguousarray(cross * scale)
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
-    solution = np.zeros((columns, k))
-    factors = np.empty((-(-columns // LANES), k * (k + 1) // 2, LANES))
-    solve_columns(scaled_gram, scaled_cross, support, solution, factors, tiny, _SLACK, threads)
+    solution = np.empty((columns, k))
+    groups = -(-columns // LANES) if keeps else 0
+    factors = np.empty((groups, k * (k + 1) // 2, LANES))
+    right = np.ascontiguousarray(cross)
+    solve_columns(scaled_gram, right, scale, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:
         start.support = support
-    return _Factorised(solution * scale, factors, scale, threads)
+    return _Factorised(solution, factors, scale, threads)
 
 
 class _Nnls(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gram, cross, tiny, start, threads):
-        solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads)
+        keeps = any(ctx.needs_input_grad)
+        solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=keeps)
         ctx.solved = solved
         return torch.from_numpy(solved.solution)
 
@@ -74,10 +82,9 @@ class _Nnls(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         solved: _Factorised = ctx.solved
-        right = np.ascontiguousarray(grad.numpy() * solved.scale)
+        right = np.ascontiguousarray(grad.numpy())
         adjoint = np.empty_like(right)
-        solve_supports(solved.factors, right, adjoint, solved.threads)
-        adjoint *= solved.scale
+        solve_supports(solved.factors, right, solved.scale, adjoint, solved.threads)
         # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there
         # through G = Theta' Theta.
         # torch's product, not numpy's: a second pool of BLAS threads would compete with torch's.

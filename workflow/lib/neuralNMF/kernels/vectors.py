@@ -2,19 +2,23 @@
 
 Left to itself, the compiler tests before every short loop whether its arrays overlap, and keeps
 nothing in registers where they might; at ranks of 10 to 50 that costs as much as the arithmetic.
-These functions say what is meant: they load, add and store ``LANES`` neighbouring numbers of a
-contiguous array, wherever they lie in it. Offsets count numbers, not bytes, from the first one.
+These functions say what is meant. A vector holds ``LANES`` numbers in a register; `load` and
+`store` move it from and to neighbouring numbers of a contiguous array, wherever they lie in it.
+Offsets count numbers, not bytes, from the first one.
 """
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.core.datamodel import PrimitiveModel
+from numba.extending import intrinsic, register_model
 
 LANES = 8
 
 # No assumption about NaN and infinities: those of the data must reach the result.
 _FAST = ("contract", "reassoc", "nsz", "arcp")
+_OPTIONS = {"error_model": "numpy", "cache": True}
 
 
 def blocks_of(rank: int) -> tuple[int, ...]:
@@ -23,6 +27,21 @@ def blocks_of(rank: int) -> tuple[int, ...]:
     Compiled loops take its length for a constant, and unroll.
     """
     return (0,) * -(-rank // LANES)
+
+
+class Vector(types.Type):
+    """Numba's type of ``LANES`` numbers."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Vector({dtype})")
+
+
+@register_model(Vector)
+class _VectorModel(PrimitiveModel):
+    def __init__(self, manager, kind):
+        number = manager.lookup(kind.dtype).get_value_type()
+        super().__init__(manager, kind, ir.VectorType(number, LANES))
 
 
 def _place(context, builder, kind, array, offset):
@@ -34,16 +53,6 @@ def _place(context, builder, kind, array, offset):
     return place, context.get_abi_sizeof(number)
 
 
-def _load(context, builder, kind, array, offset):
-    place, alignment = _place(context, builder, kind, array, offset)
-    return builder.load(place, align=alignment)
-
-
-def _store(context, builder, kind, array, offset, value):
-    place, alignment = _place(context, builder, kind, array, offset)
-    builder.store(value, place, align=alignment)
-
-
 def _everywhere(builder, number):
     vector = ir.VectorType(number.type, LANES)
     nothing = ir.Constant(vector, ir.Undefined)
@@ -52,150 +61,152 @@ def _everywhere(builder, number):
     return builder.shuffle_vector(first, nothing, zeros)
 
 
-def _add(builder, total, left, right):
-    return builder.fadd(total, builder.fmul(left, right, flags=_FAST), flags=_FAST)
-
-
 @intrinsic
-def add_scaled(typing, target, at, source, place, factor):
-    """target[at : at + LANES] += factor * source[place : place + LANES]."""
+def load(typing, array, at):
+    """The vector array[at : at + LANES]."""
 
     def generate(context, builder, signature, args):
-        into, _, kind, *_ = signature.args
-        total = _load(context, builder, into, args[0], args[1])
-        part = _load(context, builder, kind, args[2], args[3])
-        total = _add(builder, total, part, _everywhere(builder, args[4]))
-        _store(context, builder, into, args[0], args[1], total)
-        return context.get_dummy_value()
+        place, alignment = _place(context, builder, signature.args[0], *args)
+        return builder.load(place, align=alignment)
 
-    signature = types.none(target, types.intp, source, types.intp, target.dtype)
-    return signature, generate
+    return Vector(array.dtype)(array, types.intp), generate
 
 
 @intrinsic
-def add_four_scaled(typing, target, at, source, a, b, c, d, fa, fb, fc, fd):
+def store(typing, array, at, vector):
+    """array[at : at + LANES] = vector."""
+
+    def generate(context, builder, signature, args):
+        place, alignment = _place(context, builder, signature.args[0], *args[:2])
+        builder.store(args[2], place, align=alignment)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, vector), generate
+
+
+@intrinsic
+def spread(typing, number):
+    """The vector of one number, ``LANES`` times."""
+
+    def generate(context, builder, signature, args):
+        return _everywhere(builder, args[0])
+
+    return Vector(number)(number), generate
+
+
+@intrinsic
+def product(typing, left, right):
+    """Left * right, number by number."""
+
+    def generate(context, builder, signature, args):
+        return builder.fmul(*args, flags=_FAST)
+
+    return left(left, left), generate
+
+
+@intrinsic
+def add_product(typing, total, left, right):
+    """Total + left * right, number by number."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(args[0], builder.fmul(*args[1:], flags=_FAST), flags=_FAST)
+
+    return total(total, total, total), generate
+
+
+@intrinsic
+def subtract_product(typing, total, left, right):
+    """Total - left * right, number by number."""
+
+    def generate(context, builder, signature, args):
+        return builder.fsub(args[0], builder.fmul(*args[1:], flags=_FAST), flags=_FAST)
+
+    return total(total, total, total), generate
+
+
+@intrinsic
+def inverse_root(typing, vector, least):
+    """1 / the root, and 0 where it is not above ``least`` (a number)."""
+
+    def generate(context, builder, signature, args):
+        value, bound = args
+        name = f"llvm.sqrt.v{LANES}{value.type.element.intrinsic_name}"
+        kind = ir.FunctionType(value.type, (value.type,))
+        root = builder.call(cgutils.get_or_insert_function(builder.module, kind, name), (value,))
+        inverse = builder.fdiv(ir.Constant(value.type, [1.0] * LANES), root)
+        above = builder.fcmp_ordered(">", value, _everywhere(builder, bound))
+        return builder.select(above, inverse, ir.Constant(value.type, [0.0] * LANES))
+
+    return vector(vector, vector.dtype), generate
+
+
+@intrinsic
+def above(typing, left, right):
+    """1 where left > right, else 0."""
+
+    def generate(context, builder, signature, args):
+        ones, nothing = (ir.Constant(args[0].type, [number] * LANES) for number in (1.0, 0.0))
+        return builder.select(builder.fcmp_ordered(">", *args), ones, nothing)
+
+    return left(left, left), generate
+
+
+@intrinsic
+def choose(typing, mask, left, right):
+    """Left where the mask is above zero, else right."""
+
+    def generate(context, builder, signature, args):
+        nothing = ir.Constant(args[0].type, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered(">", args[0], nothing), *args[1:])
+
+    return left(left, left, left), generate
+
+
+@intrinsic
+def across(typing, vector):
+    """Sum of a vector's numbers, by halves."""
+
+    def generate(context, builder, signature, args):
+        total, width = args[0], LANES
+        nothing = ir.Constant(total.type, ir.Undefined)
+        while width > 1:
+            width //= 2
+            turned = [(lane + width) % LANES for lane in range(LANES)]
+            order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
+            other = builder.shuffle_vector(total, nothing, order)
+            total = builder.fadd(total, other, flags=_FAST)
+        return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
+
+    return vector.dtype(vector), generate
+
+
+@numba.njit(**_OPTIONS)
+def add_scaled(target, at, source, place, factor):
+    """target[at : at + LANES] += factor * source[place : place + LANES]."""
+    store(target, at, add_product(load(target, at), load(source, place), spread(factor)))
+
+
+@numba.njit(**_OPTIONS)
+def add_four_scaled(target, at, source, a, b, c, d, fa, fb, fc, fd):
     """As four of `add_scaled`, from the places a, b, c, d with the factors fa, fb, fc, fd.
 
     One load and one store of the target for all four.
     """
-
-    def generate(context, builder, signature, args):
-        into, _, kind, *_ = signature.args
-        total = _load(context, builder, into, args[0], args[1])
-        pairs = []
-        for place, factor in zip(args[3:7], args[7:], strict=True):
-            part = _load(context, builder, kind, args[2], place)
-            pairs.append(builder.fmul(part, _everywhere(builder, factor), flags=_FAST))
-        # Two sums, so that no addition waits for three others.
-        first = builder.fadd(pairs[0], pairs[1], flags=_FAST)
-        second = builder.fadd(pairs[2], pairs[3], flags=_FAST)
-        total = builder.fadd(total, builder.fadd(first, second, flags=_FAST), flags=_FAST)
-        _store(context, builder, into, args[0], args[1], total)
-        return context.get_dummy_value()
-
-    places, factors = [types.intp] * 4, [target.dtype] * 4
-    return types.none(target, types.intp, source, *places, *factors), generate
+    # Two sums, so that no addition waits for three others.
+    one = add_product(load(target, at), load(source, a), spread(fa))
+    two = product(load(source, b), spread(fb))
+    one = add_product(one, load(source, c), spread(fc))
+    two = add_product(two, load(source, d), spread(fd))
+    store(target, at, add_product(one, two, spread(target.dtype.type(1))))
 
 
-@intrinsic
-def subtract_products(typing, target, at, left, a, right, b, count):
-    """target[at : at + LANES] -= the sum of ``count`` products of neighbouring vectors.
-
-    The first is left[a : a + LANES] * right[b : b + LANES].
-    """
-
-    def generate(context, builder, signature, args):
-        into, _, one, _, other, *_ = signature.args
-        total = cgutils.alloca_once_value(builder, _load(context, builder, into, args[0], args[1]))
-        with cgutils.for_range(builder, args[6]) as loop:
-            step = builder.mul(loop.index, ir.Constant(loop.index.type, LANES))
-            first = _load(context, builder, one, args[2], builder.add(args[3], step))
-            second = _load(context, builder, other, args[4], builder.add(args[5], step))
-            product = builder.fmul(first, second, flags=_FAST)
-            builder.store(builder.fsub(builder.load(total), product, flags=_FAST), total)
-        _store(context, builder, into, args[0], args[1], builder.load(total))
-        return context.get_dummy_value()
-
-    index = types.intp
-    return types.none(target, index, left, index, right, index, index), generate
-
-
-@intrinsic
-def fill(typing, target, at, number):
-    """target[at : at + LANES] = number."""
-
-    def generate(context, builder, signature, args):
-        into = signature.args[0]
-        _store(context, builder, into, args[0], args[1], _everywhere(builder, args[2]))
-        return context.get_dummy_value()
-
-    return types.none(target, types.intp, target.dtype), generate
-
-
-@intrinsic
-def multiply(typing, target, at, source, place):
-    """target[at : at + LANES] *= source[place : place + LANES]."""
-
-    def generate(context, builder, signature, args):
-        into, _, kind, _ = signature.args
-        total = _load(context, builder, into, args[0], args[1])
-        part = _load(context, builder, kind, args[2], args[3])
-        _store(context, builder, into, args[0], args[1], builder.fmul(total, part, flags=_FAST))
-        return context.get_dummy_value()
-
-    return types.none(target, types.intp, source, types.intp), generate
-
-
-@intrinsic
-def inverse_root(typing, target, at, mask, place, least):
-    """target[at : at + LANES] = mask / its root, and 0 where it is not above ``least``."""
-
-    def generate(context, builder, signature, args):
-        into, _, other, _, _ = signature.args
-        value = _load(context, builder, into, args[0], args[1])
-        part = _load(context, builder, other, args[2], args[3])
-        name = f"llvm.sqrt.v{LANES}{value.type.element.intrinsic_name}"
-        kind = ir.FunctionType(value.type, (value.type,))
-        root = builder.call(cgutils.get_or_insert_function(builder.module, kind, name), (value,))
-        inverse = builder.fdiv(part, root)
-        above = builder.fcmp_ordered(">", value, _everywhere(builder, args[4]))
-        nothing = ir.Constant(value.type, [0.0] * LANES)
-        _store(context, builder, into, args[0], args[1], builder.select(above, inverse, nothing))
-        return context.get_dummy_value()
-
-    return types.none(target, types.intp, mask, types.intp, target.dtype), generate
-
-
-@intrinsic
-def dot(typing, blocks, left, a, right, b):
+@numba.njit(**_OPTIONS)
+def dot(blocks, left, a, right, b):
     """Sum of left[a : a + width] * right[b : b + width], with a width of LANES * len(blocks).
 
     Both arrays hold numbers of one type, and so is the sum.
     """
-    count = len(blocks)
-
-    def generate(context, builder, signature, args):
-        _, one, _, other, _ = signature.args
-        total = None
-        for block in range(count):
-            step = ir.Constant(args[2].type, block * LANES)
-            first = _load(context, builder, one, args[1], builder.add(args[2], step))
-            second = _load(context, builder, other, args[3], builder.add(args[4], step))
-            product = builder.fmul(first, second, flags=_FAST)
-            total = product if total is None else builder.fadd(total, product, flags=_FAST)
-        return _across(builder, total)
-
-    return left.dtype(blocks, left, types.intp, right, types.intp), generate
-
-
-def _across(builder, vector):
-    """Sum of a vector's numbers, by halves."""
-    width = LANES
-    nothing = ir.Constant(vector.type, ir.Undefined)
-    while width > 1:
-        width //= 2
-        turned = [(lane + width) % LANES for lane in range(LANES)]
-        order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
-        other = builder.shuffle_vector(vector, nothing, order)
-        vector = builder.fadd(vector, other, flags=_FAST)
-    return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+    total = product(load(left, a), load(right, b))
+    for q in range(LANES, len(blocks) * LANES, LANES):
+        total = add_product(total, load(left, a + q), load(right, b + q))
+    return across(total)
