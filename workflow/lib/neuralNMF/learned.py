@@ -46,8 +46,8 @@ class LearnedNMF(nn.Module):
         for theta in reversed(list(self.thetas[1:])):
             chain.append(chain[-1] @ theta.T)
         loadings = chain[::-1]
-        error = residual(square_sum, gram, cross, loadings[0])
-        return Pass(error, error, loadings, loadings[0], gram, cross)
+        error, curvature = residual(square_sum, gram, cross, loadings[0])
+        return Pass(error, error, loadings, loadings[0], gram, cross, curvature)
 
     def settle(self, sums: Sums | None = None) -> None:
         """Nothing: the loss does not ask for a scale."""
@@ -56,7 +56,7 @@ class LearnedNMF(nn.Module):
     def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
         """Second derivatives of the halved loss in each factor: see `NeuralNMF.curvatures`."""
         loadings = [loading.detach() for loading in found.loadings]
-        result: list[tuple[Tensor | None, Tensor]] = [(None, loadings[0].T @ loadings[0])]
+        result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
         before = found.gram.detach()
         for theta, right in zip(self.thetas[1:], loadings[1:], strict=True):
             result.append((before, right.T @ right))

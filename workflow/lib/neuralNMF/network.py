@@ -27,7 +27,8 @@ class Pass:
     error: the reconstruction's sum of squares;
     loadings: beta_l transposed (M, k_l), l = 1 ... L;
     reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
-    gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1).
+    gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1);
+    curvature: second derivative of the halved loss in a row of Theta_1, beta held (k_1, k_1).
     """
 
     loss: Tensor
@@ -36,6 +37,7 @@ class Pass:
     reconstruction: Tensor
     gram: Tensor
     cross: Tensor
+    curvature: Tensor
 
 
 class NeuralNMF(nn.Module):
@@ -81,23 +83,24 @@ class NeuralNMF(nn.Module):
         """
         if self.energy:
             return self._energy(gram, cross, square_sum)
-        loadings = [self._solve(0, gram, cross)]
+        if len(self.thetas) == 1:
+            # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
+            loadings = [self._solve(0, gram.detach(), cross.detach())]
+        else:
+            loadings = [self._solve(0, gram, cross)]
         for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
         reconstruction = loadings[-1]
-        if len(self.thetas) == 1:
-            # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
-            reconstruction = reconstruction.detach()
         for theta in reversed(list(self.thetas)[1:]):
             reconstruction = reconstruction @ theta.T
-        error = residual(square_sum, gram, cross, reconstruction)
-        return Pass(error, error, loadings, reconstruction, gram, cross)
+        error, curvature = residual(square_sum, gram, cross, reconstruction)
+        return Pass(error, error, loadings, reconstruction, gram, cross, curvature)
 
     def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         scale = _inverse_lengths(gram)
         gram, cross = gram * scale[:, None] * scale, cross * scale
         loadings = [self._solve(0, gram, cross)]
-        loss = residual(square_sum, gram, cross, loadings[0])
+        loss, curvature = residual(square_sum, gram, cross, loadings[0])
         units = []
         for layer, theta in enumerate(list(self.thetas)[1:], start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
@@ -107,8 +110,8 @@ class NeuralNMF(nn.Module):
         reconstruction = loadings[-1]
         for theta in reversed(units):
             reconstruction = reconstruction @ theta.T
-        error = residual(square_sum, gram, cross, reconstruction)
-        return Pass(loss, error, loadings, reconstruction, gram, cross)
+        error, _ = residual(square_sum, gram, cross, reconstruction)
+        return Pass(loss, error, loadings, reconstruction, gram, cross, curvature)
 
     @torch.no_grad()
     def settle(self, sums: Sums | None = None) -> None:
@@ -138,19 +141,18 @@ class NeuralNMF(nn.Module):
         the one before it: (1, beta_l beta_l^T).
         """
         loadings = [loading.detach() for loading in found.loadings]
+        result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
+        later = list(self.thetas)[1:]
         if self.energy:
-            rights = [loading.T @ loading for loading in loadings]
-            ones = [
-                torch.eye(theta.shape[0], dtype=torch.float64) for theta in list(self.thetas)[1:]
-            ]
-            return list(zip([None, *ones], rights, strict=True))
+            for theta, loading in zip(later, loadings[1:], strict=True):
+                one = torch.eye(theta.shape[0], dtype=torch.float64)
+                result.append((one, loading.T @ loading))
+            return result
         behind = [loadings[-1]]
-        for theta in reversed(list(self.thetas)[1:]):
+        for theta in reversed(later[1:]):
             behind.append(behind[-1] @ theta.T)
-        behind.reverse()
-        result: list[tuple[Tensor | None, Tensor]] = [(None, behind[0].T @ behind[0])]
         before = found.gram.detach()
-        for theta, right in zip(list(self.thetas)[1:], behind[1:], strict=True):
+        for theta, right in zip(later, reversed(behind), strict=False):
             result.append((before, right.T @ right))
             before = theta.T @ before @ theta
         return result
@@ -165,11 +167,41 @@ class NeuralNMF(nn.Module):
         )
 
 
-def residual(square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor) -> Tensor:
-    """||X' - Theta_1 R||^2 from the small matrices; reconstruction: R transposed (M, k_1)."""
-    fit = (reconstruction * cross).sum()
-    own = ((reconstruction @ gram) * reconstruction).sum()
-    return square_sum - 2.0 * fit + own
+class _Residual(torch.autograd.Function):
+    """Each of its products once, forward and backward."""
+
+    @staticmethod
+    def forward(ctx, square_sum, gram, cross, reconstruction):
+        curvature = reconstruction.T @ reconstruction
+        ctx.save_for_backward(gram, cross, reconstruction, curvature)
+        ctx.mark_non_differentiable(curvature)
+        fit = torch.dot(reconstruction.flatten(), cross.flatten())
+        return square_sum - 2.0 * fit + torch.dot(curvature.flatten(), gram.flatten()), curvature
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad, _):
+        gram, cross, reconstruction, curvature = ctx.saved_tensors
+        _, by_gram, by_cross, by_reconstruction = ctx.needs_input_grad
+        return (
+            None,
+            grad * curvature if by_gram else None,
+            (-2.0 * grad) * reconstruction if by_cross else None,
+            grad * (reconstruction @ (gram + gram.T) - 2.0 * cross) if by_reconstruction else None,
+        )
+
+
+def residual(
+    square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(||X' - Theta_1 R||^2, R R^T), from the small matrices; differentiable once.
+
+    ||X' - Theta_1 R||^2 = ||X'||^2 - 2 <R^T, X'^T Theta_1> + <R R^T, Theta_1^T Theta_1>.
+
+    Shape: gram (k_1, k_1), cross (M, k_1), reconstruction: R transposed (M, k_1), all float64 on
+    the host; R R^T (k_1, k_1), the curvature in a row of Theta_1, carries no gradient.
+    """
+    return _Residual.apply(square_sum, gram, cross, reconstruction)
 
 
 def _inverse_lengths(gram: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.nnls import solve_columns, solve_supports
-from neuralNMF.kernels.vectors import LANES
+from neuralNMF.kernels.vectors import LANES, aligned_zeros
 
 # A variable whose squared distance from the span of the others is below this share of its length is
 # dependent on them: rounding of the two products in single precision leaves about this much.
@@ -62,7 +62,7 @@ def _solve(
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
     groups = -(-columns // LANES) if keeps else 0
-    factors = np.empty((groups, k * (k + 1) // 2, LANES))
+    factors = aligned_zeros((groups, k * (k + 1) // 2, LANES), np.float64)
     right = np.ascontiguousarray(cross)
     solve_columns(scaled_gram, right, scale, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:

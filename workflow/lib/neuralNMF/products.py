@@ -20,7 +20,7 @@ from torch import Tensor
 
 from neuralNMF.kernels.cells import move_rows
 from neuralNMF.kernels.sparse import rows_times, rows_transposed_times, split_rows
-from neuralNMF.kernels.vectors import LANES, blocks_of
+from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
 from neuralNMF.quadratic import beyond, descend
 
 # Cells summed in the precision of the data before the sum is carried on in double precision.
@@ -103,15 +103,15 @@ class RowsBlock:
         """See `Block.add_transposed_times`."""
         rank, array = left.shape[1], left.numpy()
         blocks = blocks_of(rank)
-        partial, parts = self._slices(len(blocks) * LANES, array.dtype)
+        partial, parts = self._slices(rank, array.dtype)
         rows_transposed_times(*self._rows(array.dtype), array, partial, parts, _FLUSH, blocks)
-        _add_in_order(sums, parts, rank)
+        _add_in_order(sums, parts)
 
     def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
         """See `Block.move`."""
         rank, array = theta.shape[1], theta.numpy()
         blocks = blocks_of(rank)
-        partial, parts = self._slices(len(blocks) * LANES, array.dtype)
+        partial, parts = self._slices(rank, array.dtype)
         grams = np.zeros((self._borders.size - 1, rank, rank))
         move_rows(
             *self._rows(array.dtype),
@@ -129,7 +129,7 @@ class RowsBlock:
             _FLUSH,
             blocks,
         )
-        _add_in_order(sums.cross, parts, rank)
+        _add_in_order(sums.cross, parts)
         for gram in torch.from_numpy(grams):
             sums.gram += gram + gram.tril(-1).T
 
@@ -139,13 +139,14 @@ class RowsBlock:
 
     def _padded(self, right: Tensor, dtype: torch.dtype) -> np.ndarray:
         width = len(blocks_of(right.shape[1])) * LANES
-        padded = np.zeros((self.genes, width), dtype=_numpy_dtype(dtype))
+        padded = aligned_zeros((self.genes, width), _numpy_dtype(dtype))
         padded[:, : right.shape[1]] = right.numpy()
         return padded
 
-    def _slices(self, width: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        shape = (self._borders.size - 1, self.genes, width)
-        return np.zeros(shape, dtype=dtype), np.zeros(shape)
+    def _slices(self, rank: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self._borders.size - 1, self.genes)
+        width = len(blocks_of(rank)) * LANES
+        return aligned_zeros((*shape, width), dtype), np.zeros((*shape, rank))
 
     def square_sum(self, genes: Tensor) -> float:
         """See `Block.square_sum`."""
@@ -335,10 +336,10 @@ class CellSums(torch.autograd.Function):
         return grad.addmm_(theta, symmetric), None
 
 
-def _add_in_order(sums: Tensor, parts: np.ndarray, rank: int) -> None:
+def _add_in_order(sums: Tensor, parts: np.ndarray) -> None:
     # In the order of the threads, so that the same number of threads gives the same bytes.
     for part in parts:
-        sums += torch.from_numpy(part[:, :rank])
+        sums += torch.from_numpy(part)
 
 
 def _numpy_dtype(dtype: torch.dtype) -> type:

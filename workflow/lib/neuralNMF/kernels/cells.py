@@ -24,6 +24,78 @@ def _add_gram(x, total):
             total[q, r] += dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
 
 
+@numba.njit(**_OPTIONS)
+def _move_range(
+    first,
+    past,
+    indptr,
+    indices,
+    data,
+    scale,
+    theta,
+    right,
+    bend,
+    curvature,
+    sweeps,
+    momentum,
+    proposal,
+    trial,
+    partial,
+    sums,
+    gram,
+    flush,
+    blocks,
+):
+    """`move_rows` for the rows ``first`` to ``past``, into one thread's sums."""
+    rank = theta.shape[1]
+    origin = indptr[0]
+    zero = theta.dtype.type(0)
+    total = np.zeros(right.shape[1], theta.dtype)
+    row = np.zeros(right.shape[1], theta.dtype)
+    x = np.zeros((rank, TILE), theta.dtype)
+    linear = np.zeros((rank, TILE), theta.dtype)
+    room = np.zeros(TILE, theta.dtype)
+    wide = np.zeros((rank, TILE))
+    since = 0
+    while first < past:
+        count = min(TILE, past - first)
+        for lane in range(count):
+            i = first + lane
+            start, end = indptr[i] - origin, indptr[i + 1] - origin
+            row_times(start, end, indices, data, right, total, blocks)
+            for q in range(rank):
+                linear[q, lane] = scale[i] * total[q]
+                x[q, lane] = theta[i, q]
+        for lane in range(count, TILE):
+            for q in range(rank):
+                linear[q, lane] = 0
+                x[q, lane] = 0
+        for q in range(rank):
+            add_combination(x, bend, q, linear[q])
+        descend_tile(x, linear, curvature, sweeps, room)
+        for lane in range(count):
+            i = first + lane
+            for q in range(rank):
+                new = x[q, lane]
+                beyond = new + momentum * (new - trial[i, q])
+                beyond = beyond if beyond > zero else zero
+                proposal[i, q] = new
+                trial[i, q] = beyond
+                wide[q, lane] = beyond
+                row[q] = scale[i] * beyond
+            start, end = indptr[i] - origin, indptr[i + 1] - origin
+            push_row(start, end, indices, data, row, partial, blocks)
+        for lane in range(count, TILE):
+            for q in range(rank):
+                wide[q, lane] = 0
+        _add_gram(wide, gram)
+        first += count
+        since += count
+        if since >= flush or first == past:
+            flush_sums(partial, sums)
+            since = 0
+
+
 @numba.njit(parallel=True, **_OPTIONS)
 def move_rows(
     borders,
@@ -54,55 +126,16 @@ def move_rows(
     sums += x_i' s_i trial_i; grams += trial_i' trial_i (lower triangle).
 
     Shape: right (M, width); bend, curvature (k, k); proposal, trial (N, k), all of one type;
-    partial (threads, M, width), zeros; sums (threads, M, width), grams (threads, k, k) float64.
+    partial (threads, M, width), zeros; sums (threads, M, k), grams (threads, k, k) float64.
     The other arguments are those of `rows_transposed_times`.
     """
-    rank = theta.shape[1]
-    origin = indptr[0]
-    zero = theta.dtype.type(0)
-    for thread in numba.prange(borders.shape[0] - 1):
-        total = np.zeros(right.shape[1], theta.dtype)
-        row = np.zeros(right.shape[1], theta.dtype)
-        x = np.zeros((rank, TILE), theta.dtype)
-        linear = np.zeros((rank, TILE), theta.dtype)
-        room = np.zeros(TILE, theta.dtype)
-        wide = np.zeros((rank, TILE))
-        first, past = borders[thread], borders[thread + 1]
-        since = 0
-        while first < past:
-            count = min(TILE, past - first)
-            for lane in range(count):
-                i = first + lane
-                start, end = indptr[i] - origin, indptr[i + 1] - origin
-                row_times(start, end, indices, data, right, total, blocks)
-                for q in range(rank):
-                    linear[q, lane] = scale[i] * total[q]
-                    x[q, lane] = theta[i, q]
-            for lane in range(count, TILE):
-                for q in range(rank):
-                    linear[q, lane] = 0
-                    x[q, lane] = 0
-            for q in range(rank):
-                add_combination(x, bend, q, linear[q])
-            descend_tile(x, linear, curvature, sweeps, room)
-            for lane in range(count):
-                i = first + lane
-                for q in range(rank):
-                    new = x[q, lane]
-                    beyond = new + momentum * (new - trial[i, q])
-                    beyond = beyond if beyond > zero else zero
-                    proposal[i, q] = new
-                    trial[i, q] = beyond
-                    wide[q, lane] = beyond
-                    row[q] = scale[i] * beyond
-                start, end = indptr[i] - origin, indptr[i + 1] - origin
-                push_row(start, end, indices, data, row, partial[thread], blocks)
-            for lane in range(count, TILE):
-                for q in range(rank):
-                    wide[q, lane] = 0
-            _add_gram(wide, grams[thread])
-            first += count
-            since += count
-            if since >= flush or first == past:
-                flush_sums(partial[thread], sums[thread])
-                since = 0
+    threads = borders.shape[0] - 1
+    cells = (indptr, indices, data, scale, theta)
+    step = (right, bend, curvature, sweeps, momentum, proposal, trial)
+    if threads == 1:
+        _move_range(0, borders[1], *cells, *step, partial[0], sums[0], grams[0], flush, blocks)
+        return
+    for t in numba.prange(threads):
+        _move_range(
+            borders[t], borders[t + 1], *cells, *step, partial[t], sums[t], grams[t], flush, blocks
+        )

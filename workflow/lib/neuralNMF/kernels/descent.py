@@ -52,29 +52,39 @@ def descend_tile(x, linear, curvature, sweeps, total):
                     xq[lane] = moved if moved > zero else zero
 
 
+@numba.njit(**_OPTIONS)
+def _descend_range(theta, linear, curvature, sweeps, start, stop):
+    """`descend_rows` for the rows ``start`` to ``stop``."""
+    k = theta.shape[1]
+    x = np.zeros((k, TILE), theta.dtype)
+    b = np.zeros((k, TILE), theta.dtype)
+    total = np.zeros(TILE, theta.dtype)
+    for first in range(start, stop, TILE):
+        count = min(TILE, stop - first)
+        for lane in range(count):
+            for q in range(k):
+                x[q, lane] = theta[first + lane, q]
+                b[q, lane] = linear[first + lane, q]
+        descend_tile(x, b, curvature, sweeps, total)
+        for lane in range(count):
+            for q in range(k):
+                theta[first + lane, q] = x[q, lane]
+
+
 @numba.njit(parallel=True, **_OPTIONS)
 def descend_rows(theta, linear, curvature, sweeps, threads):
     """`descend_tile` for all rows of theta, in place.
 
     theta, linear (N, k); curvature H (k, k), all of one type.
     """
-    rows, k = theta.shape
+    rows = theta.shape[0]
+    if threads == 1:
+        _descend_range(theta, linear, curvature, sweeps, 0, rows)
+        return
     tiles = (rows + TILE - 1) // TILE
-    for thread in numba.prange(threads):
-        x = np.zeros((k, TILE), theta.dtype)
-        b = np.zeros((k, TILE), theta.dtype)
-        total = np.zeros(TILE, theta.dtype)
-        for tile in range(tiles * thread // threads, tiles * (thread + 1) // threads):
-            first = tile * TILE
-            count = min(TILE, rows - first)
-            for lane in range(count):
-                for q in range(k):
-                    x[q, lane] = theta[first + lane, q]
-                    b[q, lane] = linear[first + lane, q]
-            descend_tile(x, b, curvature, sweeps, total)
-            for lane in range(count):
-                for q in range(k):
-                    theta[first + lane, q] = x[q, lane]
+    for t in numba.prange(threads):
+        start, stop = TILE * (tiles * t // threads), TILE * (tiles * (t + 1) // threads)
+        _descend_range(theta, linear, curvature, sweeps, start, min(rows, stop))
 
 
 @numba.njit(error_model="numpy", cache=True)

@@ -146,13 +146,29 @@ def solve_columns(gram, right, scale, support, solution, factors, tiny, relative
     it is empty.
     """
     columns = right.shape[0]
+    rest = (tiny, relative_slack)
+    if threads == 1:
+        _solve_range(gram, right, scale, support, solution, factors, 0, columns, *rest)
+        return
     groups = (columns + LANES - 1) // LANES
-    for thread in numba.prange(threads):
-        first = LANES * (groups * thread // threads)
-        last = min(columns, LANES * (groups * (thread + 1) // threads))
-        _solve_range(
-            gram, right, scale, support, solution, factors, first, last, tiny, relative_slack
-        )
+    for t in numba.prange(threads):
+        first = LANES * (groups * t // threads)
+        last = min(columns, LANES * (groups * (t + 1) // threads))
+        _solve_range(gram, right, scale, support, solution, factors, first, last, *rest)
+
+
+@numba.njit(**_SERIAL)
+def _support_range(factors, right, scale, out, first, last):
+    """`solve_supports` for the groups ``first`` to ``last`` of ``LANES`` rows."""
+    columns, k = right.shape
+    values = np.zeros((k, LANES))
+    for group in range(first, last):
+        chosen = np.arange(group * LANES, min(columns, (group + 1) * LANES))
+        _take(right, scale, chosen, values)
+        substitute(factors[group], values)
+        for lane in range(chosen.size):
+            for i in range(k):
+                out[chosen[lane], i] = values[i, lane] * scale[i]
 
 
 @numba.njit(**_PARALLEL)
@@ -161,14 +177,10 @@ def solve_supports(factors, right, scale, out, threads):
 
     With the factors kept by ``solve_columns``.
     """
-    columns, k = right.shape
     groups = factors.shape[0]
-    for thread in numba.prange(threads):
-        values = np.zeros((k, LANES))
-        for group in range(groups * thread // threads, groups * (thread + 1) // threads):
-            chosen = np.arange(group * LANES, min(columns, (group + 1) * LANES))
-            _take(right, scale, chosen, values)
-            substitute(factors[group], values)
-            for lane in range(chosen.size):
-                for i in range(k):
-                    out[chosen[lane], i] = values[i, lane] * scale[i]
+    if threads == 1:
+        _support_range(factors, right, scale, out, 0, groups)
+        return
+    for t in numba.prange(threads):
+        first, last = groups * t // threads, groups * (t + 1) // threads
+        _support_range(factors, right, scale, out, first, last)

@@ -1,7 +1,8 @@
 """Sparse times dense on CSR rows, walked row by row in both directions.
 
 The rows are split among threads by non-zeros. Both kernels read every non-zero once and never need
-a transposed copy. Rows of the dense factor are padded to whole vectors (``vectors.LANES``);
+a transposed copy. One thread does its work without waking the others, which would cost small data
+more than the work. Rows of the dense factor are padded to whole vectors (``vectors.LANES``);
 ``blocks`` has one entry for each of them, and its length is known when the loops are compiled.
 """
 
@@ -55,11 +56,23 @@ def push_row(start, end, indices, data, row, sums, blocks):
 
 @numba.njit(**_OPTIONS)
 def flush_sums(partial, sums):
-    """Adds ``partial`` (M, width) to ``sums`` in double precision and empties it."""
+    """Adds ``partial`` (M, width) to ``sums`` (M, k) in double precision and empties it."""
     for j in range(partial.shape[0]):
-        for q in range(partial.shape[1]):
+        for q in range(sums.shape[1]):
             sums[j, q] += partial[j, q]
             partial[j, q] = 0
+
+
+@numba.njit(**_OPTIONS)
+def _times(first, last, indptr, indices, data, scale, right, out, blocks):
+    """`rows_times` for the rows ``first`` to ``last``."""
+    origin = indptr[0]
+    total = np.zeros(right.shape[1], right.dtype)
+    for i in range(first, last):
+        start, end = indptr[i] - origin, indptr[i + 1] - origin
+        row_times(start, end, indices, data, right, total, blocks)
+        for q in range(out.shape[1]):
+            out[i, q] = scale[i] * total[q]
 
 
 @numba.njit(parallel=True, **_OPTIONS)
@@ -68,36 +81,46 @@ def rows_times(borders, indptr, indices, data, scale, right, out, blocks):
 
     ``indptr`` may start above zero: ``indices`` and ``data`` are the arrays of the rows at hand.
     """
+    threads = borders.shape[0] - 1
+    if threads == 1:
+        _times(0, borders[1], indptr, indices, data, scale, right, out, blocks)
+        return
+    for t in numba.prange(threads):
+        _times(borders[t], borders[t + 1], indptr, indices, data, scale, right, out, blocks)
+
+
+@numba.njit(**_OPTIONS)
+def _transposed_times(
+    first, last, indptr, indices, data, scale, left, partial, sums, flush, blocks
+):
+    """`rows_transposed_times` for the rows ``first`` to ``last``, into one thread's slices."""
     origin = indptr[0]
-    for thread in numba.prange(borders.shape[0] - 1):
-        total = np.zeros(right.shape[1], right.dtype)
-        for i in range(borders[thread], borders[thread + 1]):
+    row = np.zeros(partial.shape[1], left.dtype)
+    while first < last:
+        past = min(first + flush, last)
+        for i in range(first, past):
+            for q in range(left.shape[1]):
+                row[q] = scale[i] * left[i, q]
             start, end = indptr[i] - origin, indptr[i + 1] - origin
-            row_times(start, end, indices, data, right, total, blocks)
-            for q in range(out.shape[1]):
-                out[i, q] = scale[i] * total[q]
+            push_row(start, end, indices, data, row, partial, blocks)
+        flush_sums(partial, sums)
+        first = past
 
 
 @numba.njit(parallel=True, **_OPTIONS)
 def rows_transposed_times(
     borders, indptr, indices, data, scale, left, partial, sums, flush, blocks
 ):
-    """sums (threads, M, width) float64 += X^T (M, n) diag(scale) @ left (n, k), one slice a thread.
+    """sums (threads, M, k) float64 += X^T (M, n) diag(scale) @ left (n, k), one slice a thread.
 
     ``partial`` (threads, M, width), zeros, has the precision of the fit; it is emptied into
     ``sums`` every ``flush`` rows, so that a sum over a million cells loses no more than a sum over
     ``flush`` cells does.
     """
-    origin = indptr[0]
-    for thread in numba.prange(borders.shape[0] - 1):
-        row = np.zeros(partial.shape[2], left.dtype)
-        start = borders[thread]
-        while start < borders[thread + 1]:
-            stop = min(start + flush, borders[thread + 1])
-            for i in range(start, stop):
-                for q in range(left.shape[1]):
-                    row[q] = scale[i] * left[i, q]
-                first, last = indptr[i] - origin, indptr[i + 1] - origin
-                push_row(first, last, indices, data, row, partial[thread], blocks)
-            flush_sums(partial[thread], sums[thread])
-            start = stop
+    threads = borders.shape[0] - 1
+    cells = (indptr, indices, data, scale, left)
+    if threads == 1:
+        _transposed_times(0, borders[1], *cells, partial[0], sums[0], flush, blocks)
+        return
+    for t in numba.prange(threads):
+        _transposed_times(borders[t], borders[t + 1], *cells, partial[t], sums[t], flush, blocks)

@@ -8,6 +8,7 @@ Offsets count numbers, not bytes, from the first one.
 """
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -27,6 +28,19 @@ def blocks_of(rank: int) -> tuple[int, ...]:
     Compiled loops take its length for a constant, and unroll.
     """
     return (0,) * -(-rank // LANES)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """``np.zeros`` that begins with a cache line.
+
+    A vector that lies across two lines costs twice; numpy promises 16 bytes only, and where an
+    array comes to lie differs from run to run.
+    """
+    line = 64
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + line, np.uint8)
+    first = -room.ctypes.data % line
+    return room[first : first + size].view(dtype).reshape(shape)
 
 
 class Vector(types.Type):
@@ -182,8 +196,12 @@ def across(typing, vector):
 
 @numba.njit(**_OPTIONS)
 def add_scaled(target, at, source, place, factor):
-    """target[at : at + LANES] += factor * source[place : place + LANES]."""
-    store(target, at, add_product(load(target, at), load(source, place), spread(factor)))
+    """target[at : at + LANES] += factor * source[place : place + LANES].
+
+    The arrays hold numbers of one type; the factor becomes one of them.
+    """
+    scale = spread(target.dtype.type(factor))
+    store(target, at, add_product(load(target, at), load(source, place), scale))
 
 
 @numba.njit(**_OPTIONS)
@@ -192,12 +210,13 @@ def add_four_scaled(target, at, source, a, b, c, d, fa, fb, fc, fd):
 
     One load and one store of the target for all four.
     """
+    kind = target.dtype.type
     # Two sums, so that no addition waits for three others.
-    one = add_product(load(target, at), load(source, a), spread(fa))
-    two = product(load(source, b), spread(fb))
-    one = add_product(one, load(source, c), spread(fc))
-    two = add_product(two, load(source, d), spread(fd))
-    store(target, at, add_product(one, two, spread(target.dtype.type(1))))
+    one = add_product(load(target, at), load(source, a), spread(kind(fa)))
+    two = product(load(source, b), spread(kind(fb)))
+    one = add_product(one, load(source, c), spread(kind(fc)))
+    two = add_product(two, load(source, d), spread(kind(fd)))
+    store(target, at, add_product(one, two, spread(kind(1))))
 
 
 @numba.njit(**_OPTIONS)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.sparse import split_rows
-from neuralNMF.kernels.vectors import LANES, blocks_of
+from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
 from neuralNMF.poisson.loops import curvature_sums, hessian_sums, rate_sums
 
 # Cells summed in the precision of the fit before the sum is carried on in double precision.
@@ -184,18 +184,18 @@ class RowsBlock:
     def _prepared(self, theta: Tensor, floor: float, *small: Tensor) -> tuple:
         array = theta.detach().contiguous().numpy()
         shape = (self.genes, len(blocks_of(theta.shape[1])) * LANES)
-        padded = [np.zeros(shape, array.dtype) for _ in small]
+        padded = [aligned_zeros(shape, array.dtype) for _ in small]
         for narrow, part in zip(padded, small, strict=True):
             narrow[:, : theta.shape[1]] = part.numpy()
         return array, padded, self.scale.astype(array.dtype, copy=False), array.dtype.type(floor)
 
     def _slices(self, theta: Tensor, entries: int) -> tuple[np.ndarray, np.ndarray]:
         width = len(blocks_of(entries)) * LANES
-        shape = (self._borders.size - 1, self.genes if entries else 0, width)
+        shape = (self._borders.size - 1, self.genes if entries else 0)
         dtype = np.float64 if theta.dtype == torch.float64 else np.float32
-        return np.zeros(shape, dtype), np.zeros(shape)
+        return aligned_zeros((*shape, width), dtype), np.zeros((*shape, entries))
 
 
 def _add_in_order(columns: Tensor, parts: np.ndarray) -> None:
     for part in parts:
-        columns += torch.from_numpy(part[:, : columns.shape[1]])
+        columns += torch.from_numpy(part)

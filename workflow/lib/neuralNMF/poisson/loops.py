@@ -48,7 +48,7 @@ def rate_sums(
 ):
     """Sum of x log lambda, and its derivatives by theta and loadings, with r = x / lambda.
 
-    Shape: loadings (M, width); rows (n, k) = diag(s) R W; sums (threads, M, width) float64 +=
+    Shape: loadings (M, width); rows (n, k) = diag(s) R W; sums (threads, M, k) float64 +=
     R^T diag(s) Theta; log_sums (threads,) float64. ``partial`` (threads, M, width), zeros, in the
     precision of theta, is emptied into ``sums`` every ``flush`` rows, so that a sum over a million
     cells loses no more than a sum over ``flush`` cells does.
@@ -110,7 +110,7 @@ def curvature_sums(
     """Derivatives of F = sum of x omega / lambda with omega_ij = s_i sum_k theta_ik d_jk.
 
     With r = x / lambda and q = x omega / lambda^2: rows (n, k) = dF/dtheta = diag(s) (R D - Q W);
-    sums (threads, M, width) float64 += Q^T diag(s) Theta = -dF/dW. Other arguments as in
+    sums (threads, M, k) float64 += Q^T diag(s) Theta = -dF/dW. Other arguments as in
     ``rate_sums``.
     """
     genes, width = loadings.shape
@@ -162,8 +162,8 @@ def hessian_sums(
 ):
     """Lower triangles, by rows, of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i.
 
-    Shape: partial, sums (threads, M, width of k (k + 1) / 2); sums float64 +=. Other arguments as
-    above.
+    Shape: sums (threads, M, k (k + 1) / 2) float64 +=; partial as wide as whole vectors. Other
+    arguments as above.
     """
     width = loadings.shape[1]
     rank = theta.shape[1]

@@ -95,7 +95,7 @@ class PoissonNetwork(nn.Module, ABC):
         if self.guide is not None:
             loss = loss + 2 * self.guide.penalty(list(self.thetas))
         nothing = torch.tensor(float("nan"), dtype=torch.float64)
-        return Pass(loss, nothing, loadings, whole, nothing, nothing)
+        return Pass(loss, nothing, loadings, whole, nothing, nothing, nothing)
 
     def through(self, last: Tensor) -> list[Tensor]:
         """(Theta_{l+1} ... Theta_L beta_L) transposed, (M, k_l), l = 1 ... L; last: (M, k_L)."""
