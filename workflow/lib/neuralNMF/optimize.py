@@ -115,8 +115,9 @@ class Auto:
         return True
 
     def _around(self) -> _Model:
-        self.found.loss.backward()
-        slopes = [None if factor.grad is None else factor.grad / 2 for factor in self._trained]
+        halved = torch.full_like(self.found.loss, 0.5)
+        self.found.loss.backward(halved)
+        slopes = [factor.grad for factor in self._trained]
         curvatures = [
             curvature
             for factor, curvature in zip(
@@ -127,7 +128,7 @@ class Auto:
         if not self._moves_cells:
             return _Model(slopes, curvatures, None, None)
         by_gram = self._sums.gram.grad
-        return _Model(slopes, curvatures, (by_gram + by_gram.T) / 2, self._sums.cross.grad / 2)
+        return _Model(slopes, curvatures, by_gram + by_gram.T, self._sums.cross.grad)
 
     def _step(
         self, values: list[Tensor], last: list[Tensor] | None

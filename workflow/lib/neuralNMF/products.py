@@ -101,18 +101,18 @@ class RowsBlock:
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
         """See `Block.add_transposed_times`."""
-        rank, array = left.shape[1], left.numpy()
-        blocks = blocks_of(rank)
-        partial, parts = self._slices(rank, array.dtype)
+        array, blocks = left.numpy(), blocks_of(left.shape[1])
+        partial, (parts,) = self._partial(blocks, array.dtype), self._slices(sums)
         rows_transposed_times(*self._rows(array.dtype), array, partial, parts, _FLUSH, blocks)
         _add_in_order(sums, parts)
 
     def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
         """See `Block.move`."""
-        rank, array = theta.shape[1], theta.numpy()
-        blocks = blocks_of(rank)
-        partial, parts = self._slices(rank, array.dtype)
-        grams = np.zeros((self._borders.size - 1, rank, rank))
+        array, blocks = theta.numpy(), blocks_of(theta.shape[1])
+        partial, (parts, grams) = (
+            self._partial(blocks, array.dtype),
+            self._slices(sums.cross, sums.gram),
+        )
         move_rows(
             *self._rows(array.dtype),
             array,
@@ -130,8 +130,7 @@ class RowsBlock:
             blocks,
         )
         _add_in_order(sums.cross, parts)
-        for gram in torch.from_numpy(grams):
-            sums.gram += gram + gram.tril(-1).T
+        _add_in_order(sums.gram, grams)
 
     def _rows(self, dtype: np.dtype) -> tuple:
         scale = self.cells.astype(dtype, copy=False)
@@ -143,10 +142,15 @@ class RowsBlock:
         padded[:, : right.shape[1]] = right.numpy()
         return padded
 
-    def _slices(self, rank: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        shape = (self._borders.size - 1, self.genes)
-        width = len(blocks_of(rank)) * LANES
-        return aligned_zeros((*shape, width), dtype), np.zeros((*shape, rank))
+    def _partial(self, blocks: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return aligned_zeros((self._borders.size - 1, self.genes, len(blocks) * LANES), dtype)
+
+    def _slices(self, *totals: Tensor) -> list[np.ndarray]:
+        """Of each total, what every thread adds to: itself if there is one thread."""
+        threads = self._borders.size - 1
+        if threads == 1:
+            return [total.numpy()[None] for total in totals]
+        return [np.zeros((threads, *total.shape)) for total in totals]
 
     def square_sum(self, genes: Tensor) -> float:
         """See `Block.square_sum`."""
@@ -336,10 +340,13 @@ class CellSums(torch.autograd.Function):
         return grad.addmm_(theta, symmetric), None
 
 
-def _add_in_order(sums: Tensor, parts: np.ndarray) -> None:
+def _add_in_order(total: Tensor, slices: np.ndarray) -> None:
+    """See `RowsBlock._slices`."""
+    if len(slices) == 1:
+        return
     # In the order of the threads, so that the same number of threads gives the same bytes.
-    for part in parts:
-        sums += torch.from_numpy(part)
+    for part in slices:
+        total += torch.from_numpy(part)
 
 
 def _numpy_dtype(dtype: torch.dtype) -> type:

@@ -18,10 +18,13 @@ _TILE_BLOCKS = (0,) * (TILE // LANES)
 
 @numba.njit(**_OPTIONS)
 def _add_gram(x, total):
-    """total (k, k) += x x' of a tile x (k, TILE) in double precision; the lower triangle."""
+    """total (k, k) += x x' of a tile x (k, TILE) in double precision."""
     for q in range(x.shape[0]):
-        for r in range(q + 1):
-            total[q, r] += dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
+        for r in range(q):
+            product = dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
+            total[q, r] += product
+            total[r, q] += product
+        total[q, q] += dot(_TILE_BLOCKS, x, q * TILE, x, q * TILE)
 
 
 @numba.njit(**_OPTIONS)
@@ -123,7 +126,7 @@ def move_rows(
 
     linear_i = s_i x_i right + theta_i bend; proposal_i = `descend_tile` from theta_i with it;
     trial_i = max(0, proposal_i + momentum (proposal_i - trial_i)), in place of ``trial``;
-    sums += x_i' s_i trial_i; grams += trial_i' trial_i (lower triangle).
+    sums += x_i' s_i trial_i; grams += trial_i' trial_i.
 
     Shape: right (M, width); bend, curvature (k, k); proposal, trial (N, k), all of one type;
     partial (threads, M, width), zeros; sums (threads, M, k), grams (threads, k, k) float64.

@@ -7,6 +7,8 @@ These functions say what is meant. A vector holds ``LANES`` numbers in a registe
 Offsets count numbers, not bytes, from the first one.
 """
 
+import math
+
 import numba
 import numpy as np
 from llvmlite import ir
@@ -37,7 +39,7 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     array comes to lie differs from run to run.
     """
     line = 64
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.zeros(size + line, np.uint8)
     first = -room.ctypes.data % line
     return room[first : first + size].view(dtype).reshape(shape)
