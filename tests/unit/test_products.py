@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 from neuralNMF.fit import fit_layer
+from neuralNMF.gram import gram
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.network import NeuralNMF
 from neuralNMF.options import LayerOptions
-from neuralNMF.products import CellSums, Move, RowsBlock, gram, rows_products, tensor_products
+from neuralNMF.products import CellSums, Move, RowsBlock, rows_products, tensor_products
 from neuralNMF.scaling import NORMALIZATIONS, TRANSFORMS, fit_scaling
 from neuralNMF.source import dataset_products, sample_products
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from neuralNMF.errors import DeviceError, InputError
 
@@ -38,3 +40,19 @@ def resolve_device(name: str) -> torch.device:
             "take 'device: auto' or 'cpu'."
         )
     return device
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype:
+    """The numpy type of a fit's precision."""
+    return np.dtype(np.float64 if dtype == torch.float64 else np.float32)
+
+
+def empty_rows(cells: int, rank: int, *, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """``torch.empty`` for the rows of all cells (N, k), in the precision of the fit.
+
+    On the host the memory is numpy's, which asks the system for large pages: a million cells by
+    small pages take ten times as long to get, 7 % of an epoch.
+    """
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty((cells, rank), numpy_dtype(dtype)))
+    return torch.empty((cells, rank), device=device, dtype=dtype)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from neuralNMF.gram import gram
 from neuralNMF.network import Pass, residual
 from neuralNMF.products import CellSums, Products, Sums
 
@@ -59,6 +60,6 @@ class LearnedNMF(nn.Module):
         result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
         before = found.gram.detach()
         for theta, right in zip(self.thetas[1:], loadings[1:], strict=True):
-            result.append((before, right.T @ right))
+            result.append((before, gram(right)))
             before = theta.T @ before @ theta
         return [*result, (None, before)]

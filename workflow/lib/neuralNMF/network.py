@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from neuralNMF.gram import gram as gram_of
+from neuralNMF.kernels.gram import gram_and_products
 from neuralNMF.nnls import DEPENDENT, WarmStart, nnls
 from neuralNMF.products import CellSums, Products, Sums
-from neuralNMF.products import gram as gram_of_cells
 
 
 @dataclass
@@ -122,7 +123,7 @@ class NeuralNMF(nn.Module):
         if not self.energy:
             return
         first, *later = self.thetas
-        lengths = _inverse_lengths(gram_of_cells(first) if sums is None else sums.gram)
+        lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
         first.mul_(lengths.to(device=first.device, dtype=first.dtype))
         if sums is not None:
             sums.gram *= lengths[:, None] * lengths
@@ -146,14 +147,14 @@ class NeuralNMF(nn.Module):
         if self.energy:
             for theta, loading in zip(later, loadings[1:], strict=True):
                 one = torch.eye(theta.shape[0], dtype=torch.float64)
-                result.append((one, loading.T @ loading))
+                result.append((one, gram_of(loading)))
             return result
         behind = [loadings[-1]]
         for theta in reversed(later[1:]):
             behind.append(behind[-1] @ theta.T)
         before = found.gram.detach()
         for theta, right in zip(later, reversed(behind), strict=False):
-            result.append((before, right.T @ right))
+            result.append((before, gram_of(right)))
             before = theta.T @ before @ theta
         return result
 
@@ -172,11 +173,12 @@ class _Residual(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, square_sum, gram, cross, reconstruction):
-        curvature = reconstruction.T @ reconstruction
+        curvature = torch.zeros_like(gram)
+        arrays = [tensor.contiguous().numpy() for tensor in (reconstruction, cross, gram)]
+        fit, own = gram_and_products(*arrays, curvature.numpy())
         ctx.save_for_backward(gram, cross, reconstruction, curvature)
         ctx.mark_non_differentiable(curvature)
-        fit = torch.dot(reconstruction.flatten(), cross.flatten())
-        return square_sum - 2.0 * fit + torch.dot(curvature.flatten(), gram.flatten()), curvature
+        return torch.tensor(square_sum - 2.0 * fit + own, dtype=torch.float64), curvature
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neuralNMF.products import Products, gram
+from neuralNMF.gram import gram
+from neuralNMF.products import Products
 
 _OVERSAMPLED = 8
 _POWER_ITERATIONS = 3

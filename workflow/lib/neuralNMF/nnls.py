@@ -50,21 +50,13 @@ def _solve(
     keeps: bool,
 ) -> _Factorised:
     columns, k = cross.shape
-    diagonal = np.diag(gram)
-    # Unit diagonal: the answer does not depend on a factor's units, and one tolerance fits all.
-    scale = np.zeros(k)
-    alive = diagonal > 0
-    scale[alive] = 1.0 / np.sqrt(diagonal[alive])
-    # Where a step size was so large that Theta overflowed, the loss says so.
-    with np.errstate(invalid="ignore"):
-        scaled_gram = np.ascontiguousarray(gram * scale[:, None] * scale[None, :])
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
     groups = -(-columns // LANES) if keeps else 0
     factors = aligned_zeros((groups, k * (k + 1) // 2, LANES), np.float64)
-    right = np.ascontiguousarray(cross)
-    solve_columns(scaled_gram, right, scale, support, solution, factors, tiny, _SLACK, threads)
+    gram, cross = np.ascontiguousarray(gram), np.ascontiguousarray(cross)
+    scale = solve_columns(gram, cross, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:
         start.support = support
     return _Factorised(solution, factors, scale, threads)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from neuralNMF.gram import gram
 from neuralNMF.hals import Factors, LowRank, hals
 from neuralNMF.network import NeuralNMF
 from neuralNMF.nndsvd import nndsvd_theta, singular_vectors
 from neuralNMF.optimize import Auto
-from neuralNMF.products import Products, gram
+from neuralNMF.products import Products
 from neuralNMF.quadratic import descend
 from neuralNMF.train import Training, train
 
@@ -78,7 +79,7 @@ def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
     """
     linear = -products.times(loadings)
     theta = torch.zeros_like(linear)
-    descend(theta, linear, loadings.T @ loadings, _SOLVE_SWEEPS, threads)
+    descend(theta, linear, gram(loadings), _SOLVE_SWEEPS, threads)
     return theta
 
 

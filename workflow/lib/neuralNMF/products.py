@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuralNMF.device import empty_rows, numpy_dtype
+from neuralNMF.gram import gram
 from neuralNMF.kernels.cells import move_rows
 from neuralNMF.kernels.sparse import rows_times, rows_transposed_times, split_rows
 from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
@@ -138,7 +140,7 @@ class RowsBlock:
 
     def _padded(self, right: Tensor, dtype: torch.dtype) -> np.ndarray:
         width = len(blocks_of(right.shape[1])) * LANES
-        padded = aligned_zeros((self.genes, width), _numpy_dtype(dtype))
+        padded = aligned_zeros((self.genes, width), numpy_dtype(dtype))
         padded[:, : right.shape[1]] = right.numpy()
         return padded
 
@@ -258,7 +260,7 @@ class Products:
         the fit.
         """
         scaled = right * self._genes[:, None]
-        out = torch.empty((self.shape[0], right.shape[1]), device=self.device, dtype=self.dtype)
+        out = empty_rows(self.shape[0], right.shape[1], device=self.device, dtype=self.dtype)
         for start, stop, block in self.blocks():
             block.times(scaled, out[start:stop])
         return out
@@ -284,7 +286,7 @@ class Products:
         one the trial is the proposal.
         """
         rank = theta.shape[1]
-        proposal = torch.empty_like(theta)
+        proposal = empty_rows(*theta.shape, device=theta.device, dtype=theta.dtype)
         momentum = 0.0 if last is None else move.momentum
         trial = torch.zeros_like(theta) if last is None else last
         scaled = replace(move, slope=move.slope * self._genes[:, None], momentum=momentum)
@@ -297,21 +299,6 @@ class Products:
             block.move(scaled, theta[part], proposal[part], trial[part], sums)
         sums.cross *= self._genes[:, None]
         return proposal, trial, sums
-
-
-def gram(theta: Tensor) -> Tensor:
-    """Theta^T Theta in double precision on the host.
-
-    Shape: theta (N, k) on any device; returns (k, k) float64.
-    """
-    total = torch.zeros((theta.shape[1], theta.shape[1]), dtype=torch.float64)
-    # Apple's devices have no double precision.
-    wide = theta.dtype if theta.device.type == "mps" else torch.float64
-    # Parts that stay in the cache once widened; fewer would make the threads wait more often.
-    for part in theta.split(_FLUSH):
-        part = part.to(wide)
-        total += (part.T @ part).cpu().double()
-    return total
 
 
 class CellSums(torch.autograd.Function):
@@ -347,10 +334,6 @@ def _add_in_order(total: Tensor, slices: np.ndarray) -> None:
     # In the order of the threads, so that the same number of threads gives the same bytes.
     for part in slices:
         total += torch.from_numpy(part)
-
-
-def _numpy_dtype(dtype: torch.dtype) -> type:
-    return np.float64 if dtype == torch.float64 else np.float32
 
 
 def rows_products(

@@ -8,23 +8,11 @@ moved row while its non-zeros are still in the cache.
 import numba
 import numpy as np
 
-from neuralNMF.kernels.descent import TILE, add_combination, descend_tile
+from neuralNMF.kernels.descent import add_combination, descend_tile
+from neuralNMF.kernels.gram import TILE, add_gram
 from neuralNMF.kernels.sparse import flush_sums, push_row, row_times
-from neuralNMF.kernels.vectors import LANES, dot
 
 _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
-_TILE_BLOCKS = (0,) * (TILE // LANES)
-
-
-@numba.njit(**_OPTIONS)
-def _add_gram(x, total):
-    """total (k, k) += x x' of a tile x (k, TILE) in double precision."""
-    for q in range(x.shape[0]):
-        for r in range(q):
-            product = dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
-            total[q, r] += product
-            total[r, q] += product
-        total[q, q] += dot(_TILE_BLOCKS, x, q * TILE, x, q * TILE)
 
 
 @numba.njit(**_OPTIONS)
@@ -91,7 +79,7 @@ def _move_range(
         for lane in range(count, TILE):
             for q in range(rank):
                 wide[q, lane] = 0
-        _add_gram(wide, gram)
+        add_gram(wide, gram)
         first += count
         since += count
         if since >= flush or first == past:

@@ -3,13 +3,10 @@
 import numba
 import numpy as np
 
+from neuralNMF.kernels.gram import TILE
 from neuralNMF.kernels.vectors import LANES, add_four_scaled, add_scaled
 
 _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
-
-# Rows handled side by side, so that the loop over coordinates, which is serial within a row, runs
-# over vectors: enough of them for additions not to wait for each other, few enough for the cache.
-TILE = 64
 
 
 @numba.njit(**_OPTIONS)

@@ -6,8 +6,9 @@ settles nearly all columns, ``LANES`` of them side by side (`side_by_side`); one
 settled after a few exchanges, which happens for nearly dependent columns, is solved by the
 active-set method (`active_set`).
 
-G is expected with a unit diagonal (or a zero row and column for a dead factor): ``scale`` (k,) is
-what it was multiplied by from both sides, and right sides and solutions are in the units before.
+Within, G has a unit diagonal (or a zero row and column for a dead factor): the answer does not
+depend on a factor's units, and one tolerance fits all. ``scale`` (k,) is what it was multiplied by
+from both sides.
 """
 
 import numba
@@ -21,6 +22,20 @@ _SERIAL = {"error_model": "numpy", "cache": True}
 _PARALLEL = {**_SERIAL, "parallel": True}
 _ROUNDS = 30
 _PATIENCE = 3
+
+
+@numba.njit(**_SERIAL)
+def _unit_diagonal(gram):
+    """(scale, the scaled gram)."""
+    k = gram.shape[0]
+    scale, scaled = np.zeros(k), np.empty((k, k))
+    for i in range(k):
+        if gram[i, i] > 0:
+            scale[i] = 1.0 / np.sqrt(gram[i, i])
+    for i in range(k):
+        for j in range(k):
+            scaled[i, j] = gram[i, j] * scale[i] * scale[j]
+    return scale, scaled
 
 
 @numba.njit(**_SERIAL)
@@ -138,23 +153,25 @@ def _solve_range(gram, right, scale, support, solution, factors, first, last, ti
 
 
 @numba.njit(**_PARALLEL)
-def solve_columns(gram, right, scale, support, solution, factors, tiny, relative_slack, threads):
-    """Solves every row of ``right`` (M, k) into ``solution`` (M, k).
+def solve_columns(gram, right, support, solution, factors, tiny, relative_slack, threads):
+    """Solves every row of ``right`` (M, k) into ``solution`` (M, k); returns ``scale``.
 
     ``support`` (M, k) bool: where to start from, and on return where the solution is positive.
-    ``factors`` (ceil(M / LANES), k (k + 1) / 2, LANES): for ``solve_supports``; none are kept where
-    it is empty.
+    ``factors`` (ceil(M / LANES), k (k + 1) / 2, LANES): for `solve_supports`, as is ``scale``; none
+    are kept where it is empty.
     """
     columns = right.shape[0]
+    scale, unit = _unit_diagonal(gram)
     rest = (tiny, relative_slack)
     if threads == 1:
-        _solve_range(gram, right, scale, support, solution, factors, 0, columns, *rest)
-        return
+        _solve_range(unit, right, scale, support, solution, factors, 0, columns, *rest)
+        return scale
     groups = (columns + LANES - 1) // LANES
     for t in numba.prange(threads):
         first = LANES * (groups * t // threads)
         last = min(columns, LANES * (groups * (t + 1) // threads))
-        _solve_range(gram, right, scale, support, solution, factors, first, last, *rest)
+        _solve_range(unit, right, scale, support, solution, factors, first, last, *rest)
+    return scale
 
 
 @numba.njit(**_SERIAL)
@@ -175,7 +192,7 @@ def _support_range(factors, right, scale, out, first, last):
 def solve_supports(factors, right, scale, out, threads):
     """out (M, k): G_PP^-1 right_P on each row's support, zero off it.
 
-    With the factors kept by ``solve_columns``.
+    With the factors and the scale of `solve_columns`.
     """
     groups = factors.shape[0]
     if threads == 1:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuralNMF.device import numpy_dtype
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
 from neuralNMF.poisson.loops import curvature_sums, hessian_sums, rate_sums
@@ -192,8 +193,7 @@ class RowsBlock:
     def _slices(self, theta: Tensor, entries: int) -> tuple[np.ndarray, np.ndarray]:
         width = len(blocks_of(entries)) * LANES
         shape = (self._borders.size - 1, self.genes if entries else 0)
-        dtype = np.float64 if theta.dtype == torch.float64 else np.float32
-        return aligned_zeros((*shape, width), dtype), np.zeros((*shape, entries))
+        return aligned_zeros((*shape, width), numpy_dtype(theta.dtype)), np.zeros((*shape, entries))
 
 
 def _add_in_order(columns: Tensor, parts: np.ndarray) -> None:

@@ -1,0 +1,105 @@
+"""Gram matrices of tall matrices, in double precision whatever the precision of the rows."""
+
+import numba
+import numpy as np
+
+from neuralNMF.kernels.vectors import LANES, across, add_product, dot, load, spread
+
+_OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
+
+# Rows handled side by side, so that the loop over coordinates, which is serial within a row, runs
+# over vectors: enough of them for additions not to wait for each other, few enough for the cache.
+TILE = 64
+_TILE_BLOCKS = (0,) * (TILE // LANES)
+
+
+@numba.njit(**_OPTIONS)
+def add_gram(x, total):
+    """total (k, k) += x x' of a tile x (k, TILE) of doubles.
+
+    Two rows with two at a time: what is loaded is used twice.
+    """
+    k = x.shape[0]
+    zero = spread(0.0)
+    for q in range(0, k - 1, 2):
+        for r in range(0, q + 1, 2):
+            aa, ab, ba, bb = zero, zero, zero, zero
+            for lane in range(0, TILE, LANES):
+                qa, qb = load(x, q * TILE + lane), load(x, (q + 1) * TILE + lane)
+                ra, rb = load(x, r * TILE + lane), load(x, (r + 1) * TILE + lane)
+                aa, ab = add_product(aa, qa, ra), add_product(ab, qa, rb)
+                ba, bb = add_product(ba, qb, ra), add_product(bb, qb, rb)
+            _add_pair(total, q, r, across(aa), across(ab), across(ba), across(bb))
+    if k % 2:
+        q = k - 1
+        for r in range(k - 1):
+            product = dot(_TILE_BLOCKS, x, q * TILE, x, r * TILE)
+            total[q, r] += product
+            total[r, q] += product
+        total[q, q] += dot(_TILE_BLOCKS, x, q * TILE, x, q * TILE)
+
+
+@numba.njit(**_OPTIONS)
+def _add_pair(total, q, r, aa, ab, ba, bb):
+    """The products of the rows q and q + 1 with r and r + 1, and the same across the diagonal."""
+    total[q, r] += aa
+    total[q, r + 1] += ab
+    total[q + 1, r] += ba
+    total[q + 1, r + 1] += bb
+    if r < q:
+        total[r, q] += aa
+        total[r + 1, q] += ab
+        total[r, q + 1] += ba
+        total[r + 1, q + 1] += bb
+
+
+@numba.njit(**_OPTIONS)
+def _take(rows, first, count, x):
+    """x (k, TILE) = some consecutive rows, side by side; 0 beside them."""
+    for lane in range(count):
+        for q in range(rows.shape[1]):
+            x[q, lane] = rows[first + lane, q]
+    if count < TILE:
+        x[:, count:] = 0
+
+
+@numba.njit(**_OPTIONS)
+def _gram_range(rows, first, last, total):
+    x = np.zeros((rows.shape[1], TILE))
+    for start in range(first, last, TILE):
+        _take(rows, start, min(TILE, last - start), x)
+        add_gram(x, total)
+
+
+@numba.njit(parallel=True, **_OPTIONS)
+def rows_gram(rows, totals):
+    """totals (threads, k, k) float64 += rows' rows of each thread's share of the rows (N, k)."""
+    count, threads = rows.shape[0], totals.shape[0]
+    if threads == 1:
+        _gram_range(rows, 0, count, totals[0])
+        return
+    for t in numba.prange(threads):
+        _gram_range(rows, count * t // threads, count * (t + 1) // threads, totals[t])
+
+
+@numba.njit(**_OPTIONS)
+def gram_and_products(rows, other, weights, total):
+    """total (k, k) += rows' rows; returns (<rows, other>, <total, weights>).
+
+    rows, other (N, k); weights (k, k), all doubles.
+    """
+    k = rows.shape[1]
+    x = np.zeros((k, TILE))
+    by_other = 0.0
+    for start in range(0, rows.shape[0], TILE):
+        count = min(TILE, rows.shape[0] - start)
+        _take(rows, start, count, x)
+        add_gram(x, total)
+        for i in range(start, start + count):
+            for q in range(k):
+                by_other += rows[i, q] * other[i, q]
+    by_weights = 0.0
+    for q in range(k):
+        for r in range(k):
+            by_weights += total[q, r] * weights[q, r]
+    return by_other, by_weights
