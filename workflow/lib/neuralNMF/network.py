@@ -84,15 +84,16 @@ class NeuralNMF(nn.Module):
         """
         if self.energy:
             return self._energy(gram, cross, square_sum)
-        if len(self.thetas) == 1:
+        later = list(self.thetas)[1:]
+        if later:
+            loadings = [self._solve(0, gram, cross)]
+        else:
             # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
             loadings = [self._solve(0, gram.detach(), cross.detach())]
-        else:
-            loadings = [self._solve(0, gram, cross)]
-        for layer, theta in enumerate(list(self.thetas)[1:], start=1):
+        for layer, theta in enumerate(later, start=1):
             loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
         reconstruction = loadings[-1]
-        for theta in reversed(list(self.thetas)[1:]):
+        for theta in reversed(later):
             reconstruction = reconstruction @ theta.T
         error, curvature = residual(square_sum, gram, cross, reconstruction)
         return Pass(error, error, loadings, reconstruction, gram, cross, curvature)
@@ -185,11 +186,12 @@ class _Residual(torch.autograd.Function):
     def backward(ctx, grad, _):
         gram, cross, reconstruction, curvature = ctx.saved_tensors
         _, by_gram, by_cross, by_reconstruction = ctx.needs_input_grad
+        share = grad.item()
         return (
             None,
-            grad * curvature if by_gram else None,
-            (-2.0 * grad) * reconstruction if by_cross else None,
-            grad * (reconstruction @ (gram + gram.T) - 2.0 * cross) if by_reconstruction else None,
+            curvature * share if by_gram else None,
+            reconstruction * (-2.0 * share) if by_cross else None,
+            share * (reconstruction @ (gram + gram.T) - 2.0 * cross) if by_reconstruction else None,
         )
 
 

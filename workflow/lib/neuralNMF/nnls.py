@@ -53,8 +53,8 @@ def _solve(
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
-    groups = -(-columns // LANES) if keeps else 0
-    factors = aligned_zeros((groups, k * (k + 1) // 2, LANES), np.float64)
+    shape = (-(-columns // LANES), k * (k + 1) // 2, LANES)
+    factors = aligned_zeros(shape, np.float64) if keeps else np.empty((0, *shape[1:]))
     gram, cross = np.ascontiguousarray(gram), np.ascontiguousarray(cross)
     scale = solve_columns(gram, cross, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:
@@ -65,10 +65,8 @@ def _solve(
 class _Nnls(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gram, cross, tiny, start, threads):
-        keeps = any(ctx.needs_input_grad)
-        solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=keeps)
-        ctx.solved = solved
-        return torch.from_numpy(solved.solution)
+        ctx.solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=True)
+        return torch.from_numpy(ctx.solved.solution)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -110,4 +108,7 @@ def nnls(
     equations G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
     """
     threads = threads or torch.get_num_threads()
-    return _Nnls.apply(gram, cross, dependent, start, threads)
+    if torch.is_grad_enabled() and (gram.requires_grad or cross.requires_grad):
+        return _Nnls.apply(gram, cross, dependent, start, threads)
+    arrays = gram.detach().numpy(), cross.detach().numpy()
+    return torch.from_numpy(_solve(*arrays, dependent, start, threads, keeps=False).solution)

@@ -244,10 +244,11 @@ class Products:
         self.shape = shape
         self.device = torch.device(device)
         self.dtype = dtype
-        self._genes = torch.ones(shape[1], dtype=torch.float64)
-        if genes is not None:
-            self._genes = torch.as_tensor(genes, dtype=torch.float64)
-        self.square_sum = sum(block.square_sum(self._genes) for _, _, block in self.blocks())
+        self._genes: Tensor | None = None  # where they have no scale
+        scale = torch.ones(shape[1], dtype=torch.float64)
+        if genes is not None and np.any(np.asarray(genes) != 1):
+            self._genes = scale = torch.as_tensor(genes, dtype=torch.float64)
+        self.square_sum = sum(block.square_sum(scale) for _, _, block in self.blocks())
 
     def blocks(self) -> Iterator[tuple[int, int, Block]]:
         """The blocks of cells, in order."""
@@ -259,7 +260,7 @@ class Products:
         Shape: right (M, k) float64 on the host; returns (N, k) on the device, in the precision of
         the fit.
         """
-        scaled = right * self._genes[:, None]
+        scaled = self._scaled(right)
         out = empty_rows(self.shape[0], right.shape[1], device=self.device, dtype=self.dtype)
         for start, stop, block in self.blocks():
             block.times(scaled, out[start:stop])
@@ -273,7 +274,7 @@ class Products:
         sums = torch.zeros((self.shape[1], left.shape[1]), dtype=torch.float64)
         for start, stop, block in self.blocks():
             block.add_transposed_times(left[start:stop], sums)
-        return sums * self._genes[:, None]
+        return self._scaled(sums)
 
     def sums(self, theta: Tensor) -> Sums:
         """Of theta (N, k). One pass over X'."""
@@ -289,7 +290,7 @@ class Products:
         proposal = empty_rows(*theta.shape, device=theta.device, dtype=theta.dtype)
         momentum = 0.0 if last is None else move.momentum
         trial = torch.zeros_like(theta) if last is None else last
-        scaled = replace(move, slope=move.slope * self._genes[:, None], momentum=momentum)
+        scaled = replace(move, slope=self._scaled(move.slope), momentum=momentum)
         sums = Sums(
             torch.zeros((rank, rank), dtype=torch.float64),
             torch.zeros((self.shape[1], rank), dtype=torch.float64),
@@ -297,8 +298,12 @@ class Products:
         for start, stop, block in self.blocks():
             part = slice(start, stop)
             block.move(scaled, theta[part], proposal[part], trial[part], sums)
-        sums.cross *= self._genes[:, None]
+        sums.cross = self._scaled(sums.cross)
         return proposal, trial, sums
+
+    def _scaled(self, small: Tensor) -> Tensor:
+        """diag(genes) @ small (M, k)."""
+        return small if self._genes is None else small * self._genes[:, None]
 
 
 class CellSums(torch.autograd.Function):
