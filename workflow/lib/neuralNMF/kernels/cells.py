@@ -62,7 +62,7 @@ def _move_range(
                 linear[q, lane] = 0
                 x[q, lane] = 0
         for q in range(rank):
-            add_combination(x, bend, q, linear[q])
+            add_combination(x, bend, q, linear, q * TILE)
         descend_tile(x, linear, curvature, sweeps, room)
         for lane in range(count):
             i = first + lane

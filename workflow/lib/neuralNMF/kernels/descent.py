@@ -4,27 +4,35 @@ import numba
 import numpy as np
 
 from neuralNMF.kernels.gram import TILE
-from neuralNMF.kernels.vectors import LANES, add_four_scaled, add_scaled
+from neuralNMF.kernels.vectors import (
+    LANES,
+    add_four_scaled,
+    add_scaled,
+    choose,
+    load,
+    spread,
+    store,
+    subtract_product,
+)
 
 _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
 
 @numba.njit(**_OPTIONS)
-def add_combination(x, matrix, q, total):
-    """total (TILE,) += sum over r of matrix[q, r] x[r]; x (k, TILE), matrix (k, k)."""
+def add_combination(x, matrix, q, total, at):
+    """total[at : at + TILE] += sum over r of matrix[q, r] x[r]; x (k, TILE), matrix (k, k)."""
     k = matrix.shape[0]
     r = 0
     while r + 3 < k:
         c0, c1, c2, c3 = matrix[q, r], matrix[q, r + 1], matrix[q, r + 2], matrix[q, r + 3]
-        at = r * TILE
         for lane in range(0, TILE, LANES):
-            a, b = at + lane, at + TILE + lane
-            c, d = at + 2 * TILE + lane, at + 3 * TILE + lane
-            add_four_scaled(total, lane, x, a, b, c, d, c0, c1, c2, c3)
+            a, b = r * TILE + lane, (r + 1) * TILE + lane
+            c, d = (r + 2) * TILE + lane, (r + 3) * TILE + lane
+            add_four_scaled(total, at + lane, x, a, b, c, d, c0, c1, c2, c3)
         r += 4
     while r < k:
         for lane in range(0, TILE, LANES):
-            add_scaled(total, lane, x, r * TILE + lane, matrix[q, r])
+            add_scaled(total, at + lane, x, r * TILE + lane, matrix[q, r])
         r += 1
 
 
@@ -35,18 +43,20 @@ def descend_tile(x, linear, curvature, sweeps, total):
     x, linear (k, TILE); curvature H (k, k); total (TILE,): room to work in. A coordinate without
     curvature stays.
     """
-    zero = x.dtype.type(0)
+    number = x.dtype.type
+    zero = spread(number(0))
     for _ in range(sweeps):
         for q in range(x.shape[0]):
+            # A view of a row would count references in the inner loop, at a cost above its own.
             h = curvature[q, q]
-            if h > 0:
-                inverse = x.dtype.type(1) / h
-                total[:] = linear[q]
-                add_combination(x, curvature, q, total)
-                xq = x[q]
-                for lane in range(TILE):
-                    moved = xq[lane] - total[lane] * inverse
-                    xq[lane] = moved if moved > zero else zero
+            inverse = number(1) / h if h > 0 else number(0)
+            for lane in range(0, TILE, LANES):
+                store(total, lane, load(linear, q * TILE + lane))
+            add_combination(x, curvature, q, total, 0)
+            for at in range(0, TILE, LANES):
+                lane = q * TILE + at
+                moved = subtract_product(load(x, lane), load(total, at), spread(inverse))
+                store(x, lane, choose(moved, moved, zero))
 
 
 @numba.njit(**_OPTIONS)

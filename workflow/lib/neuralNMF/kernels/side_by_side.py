@@ -79,7 +79,7 @@ def factorise(gram, passive, factor, tiny):
         store(factor, row + end, product(inverse_root(last, tiny), load(passive, end)))
 
 
-@numba.njit(**_OPTIONS)
+@numba.njit(inline="always", **_OPTIONS)
 def _four_rows(gram, factor, r, row, c, one, two, first, between, second):
     """Columns c and c + 1 of the rows r to r + 3, the first of which begins at ``row``.
 
@@ -157,25 +157,24 @@ def exchange(gram, right, factor, values, passive, slack, wrong):
             s1 = subtract_product(s1, x, spread(gram[i + 1, r]))
             s2 = subtract_product(s2, x, spread(gram[i + 2, r]))
             s3 = subtract_product(s3, x, spread(gram[i + 3, r]))
-        count = _judge(gram, factor, values, passive, slack, i, s0, count)
-        count = _judge(gram, factor, values, passive, slack, i + 1, s1, count)
-        count = _judge(gram, factor, values, passive, slack, i + 2, s2, count)
-        count = _judge(gram, factor, values, passive, slack, i + 3, s3, count)
+        count = _judge(factor, values, passive, slack, i, s0, count)
+        count = _judge(factor, values, passive, slack, i + 1, s1, count)
+        count = _judge(factor, values, passive, slack, i + 2, s2, count)
+        count = _judge(factor, values, passive, slack, i + 3, s3, count)
     for i in range(k - k % 4, k):
         slope = load(right, i * LANES)
         for r in range(k):
             slope = subtract_product(slope, load(values, r * LANES), spread(gram[i, r]))
-        count = _judge(gram, factor, values, passive, slack, i, slope, count)
+        count = _judge(factor, values, passive, slack, i, slope, count)
     store(wrong, 0, count)
 
 
-@numba.njit(**_OPTIONS)
-def _judge(gram, factor, values, passive, slack, i, slope, count):
+@numba.njit(inline="always", **_OPTIONS)
+def _judge(factor, values, passive, slack, i, slope, count):
     """Where variable i goes, given its negative gradient; returns ``count`` and who moved."""
     used = above(load(factor, (i * (i + 1) // 2 + i) * LANES), spread(0.0))
-    enters = spread(0.0)
-    if gram[i, i] > 0:
-        enters = above(slope, load(slack, 0))
+    # A dead factor's right side and slope are zero: it never enters.
+    enters = above(slope, load(slack, 0))
     stays = choose(used, above(load(values, i * LANES), spread(0.0)), enters)
     store(passive, i * LANES, stays)
     moved = subtract_product(stays, used, spread(1.0))
