@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,14 +116,16 @@ class NeuralNMF(nn.Module):
         error, _ = residual(square_sum, gram, cross, reconstruction)
         return Pass(loss, error, loadings, reconstruction, gram, cross, curvature)
 
-    @torch.no_grad()
     def settle(self, sums: Sums | None = None) -> None:
         """After a step, with ``energy``: put the loss's unit length into the parameters.
 
         ``sums`` of Theta_1, if they are known, follow it.
         """
-        if not self.energy:
-            return
+        if self.energy:
+            self._to_unit_length(sums)
+
+    @torch.no_grad()
+    def _to_unit_length(self, sums: Sums | None) -> None:
         first, *later = self.thetas
         lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
         first.mul_(lengths.to(device=first.device, dtype=first.dtype))
@@ -174,12 +177,13 @@ class _Residual(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, square_sum, gram, cross, reconstruction):
-        curvature = torch.zeros_like(gram)
         arrays = [tensor.contiguous().numpy() for tensor in (reconstruction, cross, gram)]
-        fit, own = gram_and_products(*arrays, curvature.numpy())
+        total = np.zeros(gram.shape)
+        fit, own = gram_and_products(*arrays, total)
+        curvature = torch.from_numpy(total)
         ctx.save_for_backward(gram, cross, reconstruction, curvature)
         ctx.mark_non_differentiable(curvature)
-        return torch.tensor(square_sum - 2.0 * fit + own, dtype=torch.float64), curvature
+        return torch.from_numpy(np.array(square_sum - 2.0 * fit + own)), curvature
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -39,6 +39,7 @@ def _move_range(
 ):
     """`move_rows` for the rows ``first`` to ``past``, into one thread's sums."""
     rank = theta.shape[1]
+    bend, curvature = bend.astype(theta.dtype), curvature.astype(theta.dtype)
     origin = indptr[0]
     zero = theta.dtype.type(0)
     total = np.zeros(right.shape[1], theta.dtype)
@@ -116,8 +117,8 @@ def move_rows(
     trial_i = max(0, proposal_i + momentum (proposal_i - trial_i)), in place of ``trial``;
     sums += x_i' s_i trial_i; grams += trial_i' trial_i.
 
-    Shape: right (M, width); bend, curvature (k, k); proposal, trial (N, k), all of one type;
-    partial (threads, M, width), zeros; sums (threads, M, k), grams (threads, k, k) float64.
+    Shape: right (M, width), proposal, trial (N, k), all of theta's type; partial (threads, M,
+    width), zeros; bend, curvature (k, k), sums (threads, M, k), grams (threads, k, k) float64.
     The other arguments are those of `rows_transposed_times`.
     """
     threads = borders.shape[0] - 1
