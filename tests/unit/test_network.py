@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from neuralNMF.network import NeuralNMF
+from neuralNMF.network import NeuralNMF, residual
 from neuralNMF.products import tensor_products
 
 CELLS, GENES = 14, 11
@@ -254,6 +254,24 @@ def test_curvatures_are_those_of_the_error_with_beta_held(depth):
         second = values[0] - 2 * values[1] + values[2]
         left = np.eye(CELLS) if left is None else left.numpy()
         assert np.trace(left @ step @ right.numpy() @ step.T) == pytest.approx(second, rel=1e-8)
+
+
+@pytest.mark.parametrize("rank", [1, 4, 5])
+def test_residual_and_curvature(rank):
+    rng = np.random.default_rng(0)
+    X, theta, loadings = rng.random((12, 70)), rng.random((12, rank)), rng.random((70, rank))
+    leaves = [torch.tensor(a) for a in (theta.T @ theta, X.T @ theta, loadings)]
+    error, curvature = residual((X**2).sum(), *leaves)
+    assert error.item() == pytest.approx(((X - theta @ loadings.T) ** 2).sum())
+    np.testing.assert_allclose(curvature, loadings.T @ loadings)
+    assert not curvature.requires_grad
+
+    def of_symmetric(gram, cross, reconstruction):
+        return residual((X**2).sum(), gram + gram.T, cross, reconstruction)[0]
+
+    for leaf in leaves:
+        leaf.requires_grad_()
+    assert torch.autograd.gradcheck(of_symmetric, leaves)
 
 
 def test_single_precision_follows_double():

@@ -247,3 +247,13 @@ def test_input_is_left_as_it_was():
     nnls(gram, cross)
     assert torch.equal(gram, before[0])
     assert torch.equal(cross, before[1])
+
+
+def test_the_answer_is_the_same_whether_or_not_a_derivative_will_be_asked_for():
+    theta, target = (torch.tensor(a) for a in _random(np.random.default_rng(0)))
+    plain = solve(theta, target)
+    kept = solve(theta.requires_grad_(), target)
+    assert kept.requires_grad
+    assert torch.equal(kept, plain)
+    with torch.no_grad():
+        assert not solve(theta, target).requires_grad

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 import torch
 from neuralNMF.fit import fit_layer
 from neuralNMF.gram import gram
+from neuralNMF.kernels.vectors import aligned_zeros
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.network import NeuralNMF
@@ -187,10 +188,23 @@ def test_long_sums_in_single_precision_lose_nothing():
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_gram_is_in_double_precision(dtype):
-    theta, _ = small(dtype=dtype)
+@pytest.mark.parametrize("rows", [1, 63, 64, 1000])
+@pytest.mark.parametrize("rank", [1, 2, 5, 8])
+def test_gram_is_in_double_precision(rank, rows, dtype):
+    theta = torch.tensor(np.random.default_rng(0).random((rows, rank)), dtype=dtype)
     wide = theta.double().numpy()
-    np.testing.assert_allclose(gram(theta).numpy(), wide.T @ wide, rtol=1e-14)
+    np.testing.assert_allclose(gram(theta).numpy(), wide.T @ wide, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_aligned_zeros_begin_with_a_cache_line(dtype):
+    for shape in [(0, 8), (3, 24), (2, 7, 8)]:
+        zeros = aligned_zeros(shape, dtype)
+        assert zeros.shape == shape
+        assert zeros.dtype == dtype
+        assert zeros.flags.c_contiguous
+        assert zeros.ctypes.data % 64 == 0 or zeros.size == 0
+        assert not zeros.any()
 
 
 def test_gradcheck_of_the_sums_over_cells():

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.device import empty_rows
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.blocks import Block, RowsBlock
 from neuralNMF.poisson.tensor_blocks import TensorBlock
@@ -91,7 +90,7 @@ class Counts:
 
         Shape: theta (N, k) on the device, loadings (M, k) float64 on the host.
         """
-        by_row = _rows_like(theta) if rows else None
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(loadings) if columns else None
         log_sum = 0.0
         for start, stop, block in self._blocks():
@@ -106,7 +105,7 @@ class Counts:
 
         Shape: direction as loadings (M, k); returns (M, k) float64 on the host and (N, k) or None.
         """
-        by_row = _rows_like(theta) if rows else None
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(loadings)
         for start, stop, block in self._blocks():
             mine = None if by_row is None else by_row[start:stop]
@@ -205,10 +204,6 @@ def tensor_counts(
 def _pairs(borders: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:
     cuts = [0, cells] if borders is None else list(borders)
     return list(zip(cuts[:-1], cuts[1:], strict=True))
-
-
-def _rows_like(theta: Tensor) -> Tensor:
-    return empty_rows(*theta.shape, device=theta.device, dtype=theta.dtype)
 
 
 def _zeros(loadings: Tensor) -> Tensor:
