@@ -59,6 +59,7 @@ class NeuralNMF(nn.Module):
     ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
+        self._later = list(self.thetas)[1:]  # many times an epoch, and slow to take from there
         self.energy = energy
         self._dependent = DEPENDENT[thetas[0].dtype]
         self._threads = threads
@@ -85,16 +86,15 @@ class NeuralNMF(nn.Module):
         """
         if self.energy:
             return self._energy(gram, cross, square_sum)
-        later = list(self.thetas)[1:]
-        if later:
+        if self._later:
             loadings = [self._solve(0, gram, cross)]
         else:
             # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
             loadings = [self._solve(0, gram.detach(), cross.detach())]
-        for layer, theta in enumerate(later, start=1):
+        for layer, theta in enumerate(self._later, start=1):
             loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
         reconstruction = loadings[-1]
-        for theta in reversed(later):
+        for theta in reversed(self._later):
             reconstruction = reconstruction @ theta.T
         error, curvature = residual(square_sum, gram, cross, reconstruction)
         return Pass(error, error, loadings, reconstruction, gram, cross, curvature)
@@ -105,7 +105,7 @@ class NeuralNMF(nn.Module):
         loadings = [self._solve(0, gram, cross)]
         loss, curvature = residual(square_sum, gram, cross, loadings[0])
         units = []
-        for layer, theta in enumerate(list(self.thetas)[1:], start=1):
+        for layer, theta in enumerate(self._later, start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
             before = loadings[-1]
             loadings.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
@@ -126,13 +126,13 @@ class NeuralNMF(nn.Module):
 
     @torch.no_grad()
     def _to_unit_length(self, sums: Sums | None) -> None:
-        first, *later = self.thetas
+        first = self.thetas[0]
         lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
         first.mul_(lengths.to(device=first.device, dtype=first.dtype))
         if sums is not None:
             sums.gram *= lengths[:, None] * lengths
             sums.cross *= lengths
-        for theta in later:
+        for theta in self._later:
             theta.mul_(_inverse_lengths(theta.T @ theta))
 
     @torch.no_grad()
@@ -147,17 +147,18 @@ class NeuralNMF(nn.Module):
         """
         loadings = [loading.detach() for loading in found.loadings]
         result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
-        later = list(self.thetas)[1:]
         if self.energy:
-            for theta, loading in zip(later, loadings[1:], strict=True):
+            for theta, loading in zip(self._later, loadings[1:], strict=True):
                 one = torch.eye(theta.shape[0], dtype=torch.float64)
                 result.append((one, gram_of(loading)))
             return result
+        if not self._later:
+            return result
         behind = [loadings[-1]]
-        for theta in reversed(later[1:]):
+        for theta in reversed(self._later[1:]):
             behind.append(behind[-1] @ theta.T)
         before = found.gram.detach()
-        for theta, right in zip(later, reversed(behind), strict=False):
+        for theta, right in zip(self._later, reversed(behind), strict=True):
             result.append((before, gram_of(right)))
             before = theta.T @ before @ theta
         return result

@@ -72,12 +72,14 @@ class Auto:
     ) -> None:
         self._network, self._products = network, products
         self._threads = threads or torch.get_num_threads()
-        self._trained = [factor for factor in network.factors if factor.requires_grad]
+        self._factors = network.factors
+        self._trained = [factor for factor in self._factors if factor.requires_grad]
         self._moves_cells = network.thetas[0].requires_grad
         self._least_damping = self._damping = damping
         self._momentum, self._ceiling = 0.5, 1.0
         self._last: list[Tensor] | None = None
         self._model: _Model | None = None
+        self._half = torch.tensor(0.5, dtype=torch.float64)
         self._sums = products.sums(network.thetas[0].detach())
         self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
@@ -115,13 +117,12 @@ class Auto:
         return True
 
     def _around(self) -> _Model:
-        halved = torch.full_like(self.found.loss, 0.5)
-        self.found.loss.backward(halved)
+        self.found.loss.backward(self._half)
         slopes = [factor.grad for factor in self._trained]
         curvatures = [
             curvature
             for factor, curvature in zip(
-                self._network.factors, self._network.curvatures(self.found), strict=True
+                self._factors, self._network.curvatures(self.found), strict=True
             )
             if factor.requires_grad
         ]
