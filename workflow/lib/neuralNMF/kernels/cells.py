@@ -16,28 +16,10 @@ _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
 
 @numba.njit(**_OPTIONS)
-def _move_range(
-    first,
-    past,
-    indptr,
-    indices,
-    data,
-    scale,
-    theta,
-    right,
-    bend,
-    curvature,
-    sweeps,
-    momentum,
-    proposal,
-    trial,
-    partial,
-    sums,
-    gram,
-    flush,
-    blocks,
-):
+def _move_range(first, past, cells, step, partial, sums, gram, flush, blocks):
     """`move_rows` for the rows ``first`` to ``past``, into one thread's sums."""
+    indptr, indices, data, scale, theta = cells
+    right, bend, curvature, sweeps, momentum, proposal, trial = step
     rank = theta.shape[1]
     bend, curvature = bend.astype(theta.dtype), curvature.astype(theta.dtype)
     origin = indptr[0]
@@ -125,9 +107,8 @@ def move_rows(
     cells = (indptr, indices, data, scale, theta)
     step = (right, bend, curvature, sweeps, momentum, proposal, trial)
     if threads == 1:
-        _move_range(0, borders[1], *cells, *step, partial[0], sums[0], grams[0], flush, blocks)
+        _move_range(0, borders[1], cells, step, partial[0], sums[0], grams[0], flush, blocks)
         return
     for t in numba.prange(threads):
-        _move_range(
-            borders[t], borders[t + 1], *cells, *step, partial[t], sums[t], grams[t], flush, blocks
-        )
+        first, past = borders[t], borders[t + 1]
+        _move_range(first, past, cells, step, partial[t], sums[t], grams[t], flush, blocks)
