@@ -274,6 +274,14 @@ def test_residual_and_curvature(rank):
     assert torch.autograd.gradcheck(of_symmetric, leaves)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("place", range(3))
+def test_what_is_not_finite_reaches_the_residual(place, value):
+    tensors = [torch.ones(shape, dtype=torch.float64) for shape in [(3, 3), (70, 3), (70, 3)]]
+    tensors[place][1, 1] = value
+    assert not torch.isfinite(residual(1.0, *tensors)[0])
+
+
 def test_single_precision_follows_double():
     thetas, X = problem(3)
     double = build(thetas)

@@ -5,7 +5,12 @@ import numpy as np
 
 from neuralNMF.kernels.vectors import LANES, across, add_product, dot, load, spread
 
-_OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
+# No assumption about NaN and infinities: those of a fit that diverges must reach its loss.
+_OPTIONS = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    "error_model": "numpy",
+    "cache": True,
+}
 
 # Rows handled side by side, so that the loop over coordinates, which is serial within a row, runs
 # over vectors: enough of them for additions not to wait for each other, few enough for the cache.
