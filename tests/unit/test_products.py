@@ -6,9 +6,9 @@ import scipy.sparse as sp
 import torch
 from neuralNMF.fit import fit_layer
 from neuralNMF.gram import gram
-from neuralNMF.kernels.vectors import aligned_zeros
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.sparse import split_rows
+from neuralNMF.kernels.vectors import aligned_zeros
 from neuralNMF.network import NeuralNMF
 from neuralNMF.options import LayerOptions
 from neuralNMF.products import CellSums, Move, RowsBlock, rows_products, tensor_products
