@@ -19,7 +19,7 @@ from benchmarks.million import planted
 DENSITIES = {"million": 0.05, "million_denser": 0.117}
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 # A few epochs from the start: once a fit has settled, steps that fail take further passes.
-RANK, BEFORE, ROUNDS = 20, 5, 9
+RANK, BEFORE, ROUNDS, TURNS = 20, 5, 7, 3
 
 
 def costs(counts: dict, threads: int) -> dict:
@@ -35,7 +35,7 @@ def costs(counts: dict, threads: int) -> dict:
     for _ in range(ROUNDS):
         for cells, fit in fits.items():
             fit.epoch()  # not timed: it finds the caches full of the last size's numbers
-            seconds[cells].append(timed(fit.epoch)[1])
+            seconds[cells] += [timed(fit.epoch)[1] for _ in range(TURNS)]
     return {
         cells: {
             "epoch_seconds": statistics.median(times),
