@@ -1,1 +1,8 @@
 """Compiled loops (numba) behind the CPU path: arrays in, arrays out, nothing else."""
+
+from pathlib import Path
+
+from neuralNMF.kernels.stale import forget_stale
+
+_HERE = Path(__file__).parent
+forget_stale(_HERE, _HERE.parent)
