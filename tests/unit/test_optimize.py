@@ -6,7 +6,7 @@ import scipy.optimize
 import torch
 from neuralNMF.kernels.columns import descend_columns
 from neuralNMF.kernels.descent import descend_matrix, descend_rows
-from neuralNMF.kernels.gram import TILE
+from neuralNMF.kernels.tiles import TILE
 from neuralNMF.network import NeuralNMF
 from neuralNMF.optimize import Auto, Projected, make_optimizer
 from neuralNMF.products import tensor_products

@@ -9,8 +9,9 @@ import numba
 import numpy as np
 
 from neuralNMF.kernels.descent import add_combination, descend_tile
-from neuralNMF.kernels.gram import TILE, add_gram
+from neuralNMF.kernels.gram import add_gram
 from neuralNMF.kernels.sparse import flush_sums, push_row, row_times
+from neuralNMF.kernels.tiles import TILE, take_tile
 
 _OPTIONS = {"fastmath": True, "error_model": "numpy", "cache": True}
 
@@ -33,17 +34,16 @@ def _move_range(first, past, cells, step, partial, sums, gram, flush, blocks):
     since = 0
     while first < past:
         count = min(TILE, past - first)
+        take_tile(theta, first, count, x)
         for lane in range(count):
             i = first + lane
             start, end = indptr[i] - origin, indptr[i + 1] - origin
             row_times(start, end, indices, data, right, total, blocks)
             for q in range(rank):
                 linear[q, lane] = scale[i] * total[q]
-                x[q, lane] = theta[i, q]
         for lane in range(count, TILE):
             for q in range(rank):
                 linear[q, lane] = 0
-                x[q, lane] = 0
         for q in range(rank):
             add_combination(x, bend, q, linear, q * TILE)
         descend_tile(x, linear, curvature, sweeps, room)

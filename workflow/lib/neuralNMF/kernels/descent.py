@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from neuralNMF.kernels.gram import TILE
+from neuralNMF.kernels.tiles import TILE, take_tile
 from neuralNMF.kernels.vectors import (
     LANES,
     add_four_scaled,
@@ -68,10 +68,8 @@ def _descend_range(theta, linear, curvature, sweeps, start, stop):
     total = np.zeros(TILE, theta.dtype)
     for first in range(start, stop, TILE):
         count = min(TILE, stop - first)
-        for lane in range(count):
-            for q in range(k):
-                x[q, lane] = theta[first + lane, q]
-                b[q, lane] = linear[first + lane, q]
+        take_tile(theta, first, count, x)
+        take_tile(linear, first, count, b)
         descend_tile(x, b, curvature, sweeps, total)
         for lane in range(count):
             for q in range(k):

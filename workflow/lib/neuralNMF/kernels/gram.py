@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from neuralNMF.kernels.tiles import TILE, take_tile
 from neuralNMF.kernels.vectors import LANES, across, add_product, dot, load, spread
 
 # No assumption about NaN and infinities: those of a fit that diverges must reach its loss.
@@ -12,9 +13,6 @@ _OPTIONS = {
     "cache": True,
 }
 
-# Rows handled side by side, so that the loop over coordinates, which is serial within a row, runs
-# over vectors: enough of them for additions not to wait for each other, few enough for the cache.
-TILE = 64
 _TILE_BLOCKS = (0,) * (TILE // LANES)
 
 
@@ -59,20 +57,10 @@ def _add_pair(total, q, r, aa, ab, ba, bb):
 
 
 @numba.njit(**_OPTIONS)
-def _take(rows, first, count, x):
-    """x (k, TILE) = some consecutive rows, side by side; 0 beside them."""
-    for lane in range(count):
-        for q in range(rows.shape[1]):
-            x[q, lane] = rows[first + lane, q]
-    if count < TILE:
-        x[:, count:] = 0
-
-
-@numba.njit(**_OPTIONS)
 def _gram_range(rows, first, last, total):
     x = np.zeros((rows.shape[1], TILE))
     for start in range(first, last, TILE):
-        _take(rows, start, min(TILE, last - start), x)
+        take_tile(rows, start, min(TILE, last - start), x)
         add_gram(x, total)
 
 
@@ -98,7 +86,7 @@ def gram_and_products(rows, other, weights, total):
     by_other = 0.0
     for start in range(0, rows.shape[0], TILE):
         count = min(TILE, rows.shape[0] - start)
-        _take(rows, start, count, x)
+        take_tile(rows, start, count, x)
         add_gram(x, total)
         for i in range(start, start + count):
             for q in range(k):
