@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.nnls import solve_columns, solve_supports
-from neuralNMF.kernels.vectors import LANES, aligned_zeros
+from neuralNMF.kernels.vectors import LANES, aligned_empty
 
 # A variable whose squared distance from the span of the others is below this share of its length is
 # dependent on them: rounding of the two products in single precision leaves about this much.
@@ -53,8 +53,8 @@ def _solve(
     warm = start is not None and start.support is not None and start.support.shape == cross.shape
     support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
-    shape = (-(-columns // LANES), k * (k + 1) // 2, LANES)
-    factors = aligned_zeros(shape, np.float64) if keeps else np.empty((0, *shape[1:]))
+    groups = -(-columns // LANES) if keeps else 0
+    factors = aligned_empty((groups, k * (k + 1) // 2, LANES), np.float64)
     gram, cross = np.ascontiguousarray(gram), np.ascontiguousarray(cross)
     scale = solve_columns(gram, cross, support, solution, factors, tiny, _SLACK, threads)
     if start is not None:
@@ -65,7 +65,8 @@ def _solve(
 class _Nnls(torch.autograd.Function):
     @staticmethod
     def forward(ctx, gram, cross, tiny, start, threads):
-        ctx.solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=True)
+        keeps = any(ctx.needs_input_grad)
+        ctx.solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=keeps)
         return torch.from_numpy(ctx.solved.solution)
 
     @staticmethod
@@ -108,7 +109,4 @@ def nnls(
     equations G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
     """
     threads = threads or torch.get_num_threads()
-    if torch.is_grad_enabled() and (gram.requires_grad or cross.requires_grad):
-        return _Nnls.apply(gram, cross, dependent, start, threads)
-    arrays = gram.detach().numpy(), cross.detach().numpy()
-    return torch.from_numpy(_solve(*arrays, dependent, start, threads, keeps=False).solution)
+    return _Nnls.apply(gram, cross, dependent, start, threads)

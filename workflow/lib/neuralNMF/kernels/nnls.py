@@ -39,24 +39,14 @@ def _unit_diagonal(gram):
 
 
 @numba.njit(**_SERIAL)
-def _take(right, scale, chosen, lanes):
-    """lanes (k, LANES) = the chosen rows of ``right``, scaled, side by side; 0 where none is."""
+def _take(rows, scale, chosen, lanes):
+    """lanes (k, LANES) = the chosen rows (M, k), scaled, side by side; 0 where none is."""
     for lane in range(chosen.size):
         j = chosen[lane]
         for i in range(lanes.shape[0]):
-            lanes[i, lane] = right[j, i] * scale[i]
+            lanes[i, lane] = rows[j, i] * scale[i]
     for lane in range(chosen.size, LANES):
         lanes[:, lane] = 0
-
-
-@numba.njit(**_SERIAL)
-def _take_support(support, chosen, passive):
-    for lane in range(chosen.size):
-        j = chosen[lane]
-        for i in range(passive.shape[0]):
-            passive[i, lane] = 1.0 if support[j, i] else 0.0
-    for lane in range(chosen.size, LANES):
-        passive[:, lane] = 0
 
 
 @numba.njit(**_SERIAL)
@@ -105,7 +95,7 @@ def _solve_range(gram, right, scale, support, solution, factors, first, last, ti
     k = gram.shape[0]
     keeps = factors.shape[0] > 0
     b, values, passive = np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros((k, LANES))
-    own = np.zeros((k * (k + 1) // 2, LANES))
+    own, ones = np.zeros((k * (k + 1) // 2, LANES)), np.ones(k)
     slack, wrong = np.zeros(LANES), np.zeros(LANES)
     # Rounds that a column still has without getting nearer; -1 once it is settled.
     patience = np.full(last - first, _PATIENCE)
@@ -121,7 +111,7 @@ def _solve_range(gram, right, scale, support, solution, factors, first, last, ti
             in_place = keeps and turn == 0
             factor = factors[chosen[0] // LANES] if in_place else own
             _take(right, scale, chosen, b)
-            _take_support(support, chosen, passive)
+            _take(support, ones, chosen, passive)
             _set_slack(b, relative_slack, slack)
             factorise(gram, passive, factor, tiny)
             values[:] = b

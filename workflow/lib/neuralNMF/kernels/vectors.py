@@ -32,17 +32,24 @@ def blocks_of(rank: int) -> tuple[int, ...]:
     return (0,) * -(-rank // LANES)
 
 
-def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
-    """``np.zeros`` that begins with a cache line.
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """``np.empty`` that begins with a cache line.
 
     A vector that lies across two lines costs twice; numpy promises 16 bytes only, and where an
     array comes to lie differs from run to run.
     """
     line = 64
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.zeros(size + line, np.uint8)
+    room = np.empty(size + line, np.uint8)
     first = -room.ctypes.data % line
     return room[first : first + size].view(dtype).reshape(shape)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
+    """`aligned_empty`, filled with zeros."""
+    zeros = aligned_empty(shape, dtype)
+    zeros.fill(0)
+    return zeros
 
 
 class Vector(types.Type):
