@@ -59,7 +59,8 @@ class NeuralNMF(nn.Module):
     ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
-        self._later = list(self.thetas)[1:]  # many times an epoch, and slow to take from there
+        self._factors = list(self.thetas)  # read many times an epoch, and slow to take from there
+        self._later = self._factors[1:]
         self.energy = energy
         self._dependent = DEPENDENT[thetas[0].dtype]
         self._threads = threads
@@ -68,7 +69,7 @@ class NeuralNMF(nn.Module):
     @property
     def factors(self) -> list[nn.Parameter]:
         """All parameters that training may change."""
-        return list(self.thetas)
+        return self._factors
 
     def extra_repr(self) -> str:
         """The layers and shapes, for `repr`."""

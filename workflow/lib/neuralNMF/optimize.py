@@ -72,8 +72,7 @@ class Auto:
     ) -> None:
         self._network, self._products = network, products
         self._threads = threads or torch.get_num_threads()
-        self._factors = network.factors
-        self._trained = [factor for factor in self._factors if factor.requires_grad]
+        self._trained = [factor for factor in network.factors if factor.requires_grad]
         self._moves_cells = network.thetas[0].requires_grad
         self._least_damping = self._damping = damping
         self._momentum, self._ceiling = 0.5, 1.0
@@ -122,7 +121,7 @@ class Auto:
         curvatures = [
             curvature
             for factor, curvature in zip(
-                self._factors, self._network.curvatures(self.found), strict=True
+                self._network.factors, self._network.curvatures(self.found), strict=True
             )
             if factor.requires_grad
         ]
