@@ -42,11 +42,6 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def numpy_dtype(dtype: torch.dtype) -> np.dtype:
-    """The numpy type of a fit's precision."""
-    return np.dtype(np.float64 if dtype == torch.float64 else np.float32)
-
-
 def empty_rows(cells: int, rank: int, *, device: torch.device, dtype: torch.dtype) -> Tensor:
     """``torch.empty`` for the rows of all cells (N, k), in the precision of the fit.
 
@@ -54,5 +49,6 @@ def empty_rows(cells: int, rank: int, *, device: torch.device, dtype: torch.dtyp
     small pages take ten times as long to get, 7 % of an epoch.
     """
     if device.type == "cpu":
-        return torch.from_numpy(np.empty((cells, rank), numpy_dtype(dtype)))
+        kind = np.float64 if dtype == torch.float64 else np.float32
+        return torch.from_numpy(np.empty((cells, rank), kind))
     return torch.empty((cells, rank), device=device, dtype=dtype)

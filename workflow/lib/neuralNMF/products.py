@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.device import empty_rows, numpy_dtype
+from neuralNMF.device import empty_rows
 from neuralNMF.gram import gram
 from neuralNMF.kernels.cells import move_rows
 from neuralNMF.kernels.sparse import rows_times, rows_transposed_times, split_rows
@@ -97,9 +97,8 @@ class RowsBlock:
 
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""
-        padded = self._padded(right, out.dtype)
-        blocks = blocks_of(right.shape[1])
-        rows_times(*self._rows(padded.dtype), padded, out.numpy(), blocks)
+        array, blocks = out.numpy(), blocks_of(right.shape[1])
+        rows_times(*self._rows(array.dtype), self._padded(right, array.dtype), array, blocks)
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
         """See `Block.add_transposed_times`."""
@@ -118,7 +117,7 @@ class RowsBlock:
         move_rows(
             *self._rows(array.dtype),
             array,
-            self._padded(move.slope, theta.dtype),
+            self._padded(move.slope, array.dtype),
             move.bend.numpy(),
             move.curvature.numpy(),
             move.sweeps,
@@ -138,9 +137,9 @@ class RowsBlock:
         scale = self.cells.astype(dtype, copy=False)
         return self._borders, self.indptr, self._unsigned, self.data, scale
 
-    def _padded(self, right: Tensor, dtype: torch.dtype) -> np.ndarray:
+    def _padded(self, right: Tensor, dtype: np.dtype) -> np.ndarray:
         width = len(blocks_of(right.shape[1])) * LANES
-        padded = aligned_zeros((self.genes, width), numpy_dtype(dtype))
+        padded = aligned_zeros((self.genes, width), dtype)
         padded[:, : right.shape[1]] = right.numpy()
         return padded
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.device import numpy_dtype
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
 from neuralNMF.poisson.loops import curvature_sums, hessian_sums, rate_sums
@@ -104,7 +103,7 @@ class RowsBlock:
 
     def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
         array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
-        partial, parts = self._slices(theta, theta.shape[1] if columns is not None else 0)
+        partial, parts = self._slices(array, theta.shape[1] if columns is not None else 0)
         logs = np.zeros(self._borders.size - 1)
         rate_sums(
             self._borders,
@@ -130,7 +129,7 @@ class RowsBlock:
 
     def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
         array, (narrow, along), scale, floor = self._prepared(theta, floor, loadings, direction)
-        partial, parts = self._slices(theta, theta.shape[1])
+        partial, parts = self._slices(array, theta.shape[1])
         curvature_sums(
             self._borders,
             self.indptr,
@@ -152,7 +151,7 @@ class RowsBlock:
 
     def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
         array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
-        partial, parts = self._slices(theta, out.shape[1])
+        partial, parts = self._slices(array, out.shape[1])
         hessian_sums(
             self._borders,
             self.indptr,
@@ -190,10 +189,10 @@ class RowsBlock:
             narrow[:, : theta.shape[1]] = part.numpy()
         return array, padded, self.scale.astype(array.dtype, copy=False), array.dtype.type(floor)
 
-    def _slices(self, theta: Tensor, entries: int) -> tuple[np.ndarray, np.ndarray]:
+    def _slices(self, array: np.ndarray, entries: int) -> tuple[np.ndarray, np.ndarray]:
         width = len(blocks_of(entries)) * LANES
         shape = (self._borders.size - 1, self.genes if entries else 0)
-        return aligned_zeros((*shape, width), numpy_dtype(theta.dtype)), np.zeros((*shape, entries))
+        return aligned_zeros((*shape, width), array.dtype), np.zeros((*shape, entries))
 
 
 def _add_in_order(columns: Tensor, parts: np.ndarray) -> None:
