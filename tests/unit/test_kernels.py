@@ -1,11 +1,14 @@
-"""The compiled loops are those of the sources."""
+"""The compiled loops are those of the sources; small problems side by side beside NumPy's."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from neuralNMF.kernels.side_by_side import exchange, factorise, substitute
 from neuralNMF.kernels.stale import forget_stale
+from neuralNMF.kernels.vectors import LANES
 
 
 @pytest.fixture
@@ -84,3 +87,30 @@ def test_a_change_within_what_is_compiled_in_reaches_the_result(tmp_path):
     # What numba does by itself: where it no longer does, `forget_stale` may go.
     assert run("") == "1"
     assert run("forget_stale(Path(), Path()); ") == "22"
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3, 5, 6, 8, 9, 20])
+def test_problems_side_by_side(rank):
+    rng = np.random.default_rng(rank)
+    theta = rng.random((40, rank))
+    theta /= np.linalg.norm(theta, axis=0)
+    gram, right = theta.T @ theta, rng.standard_normal((rank, LANES))
+    passive = (rng.random((rank, LANES)) < 0.6).astype(float)
+    passive[:, 0], passive[:, 1] = 1, 0
+    support = passive > 0
+    # Whatever the memory held before.
+    factor = np.full((rank * (rank + 1) // 2, LANES), np.nan)
+    values = right.copy()
+    factorise(gram, passive, factor, 1e-12)
+    substitute(factor, values)
+    slack, wrong = np.full(LANES, 0.1), np.empty(LANES)
+    exchange(gram, right, factor, values, passive, slack, wrong)
+    for lane in range(LANES):
+        own = support[:, lane]
+        expected = np.zeros(rank)
+        expected[own] = np.linalg.solve(gram[np.ix_(own, own)], right[own, lane])
+        np.testing.assert_allclose(values[:, lane], expected, rtol=1e-8, atol=1e-12)
+        slope = right[:, lane] - gram @ expected
+        stays = np.where(own, expected > 0, slope > slack[lane])
+        np.testing.assert_array_equal(passive[:, lane], stays)
+        assert wrong[lane] == (stays != own).sum()
