@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import scipy.sparse as sp
 import torch
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset, write_dataset
 from neuralNMF.io.model import Model

@@ -4,9 +4,9 @@ import statistics
 import time
 
 import torch
-from neuralNMF.network import NeuralNMF
-from neuralNMF.optimize import Auto
-from neuralNMF.products import rows_products
+from neuralNMF.cells.products import rows_products
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto
 
 from benchmarks.common import folders, save, sparse_counts
 

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import scipy.sparse as sp
 import torch
+from neuralNMF.cells.counts import Counts, rows_counts
 from neuralNMF.io.dataset import Dataset
-from neuralNMF.poisson.counts import Counts, rows_counts
 from poismf import PoisMF
 from sklearn.decomposition import NMF
 from threadpoolctl import threadpool_limits

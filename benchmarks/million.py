@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from neuralNMF.fit import fit_layer
-from neuralNMF.hierarchy import simulate_hierarchy
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.memory import GIGABYTE, Demand
 from neuralNMF.options import LayerOptions
 
 from benchmarks.common import folders, peak_bytes, save, timed
 from benchmarks.matching import matched
+from benchmarks.planted import simulate_hierarchy
 
 CELLS, GENES, LAYERS = 1_000_000, 2000, (20, 10)
 STREAMED = 50_000

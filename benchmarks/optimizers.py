@@ -10,11 +10,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from neuralNMF.network import NeuralNMF
-from neuralNMF.nnls import nnls
-from neuralNMF.optimize import Auto, Projected
-from neuralNMF.products import Products, gram, tensor_products
-from neuralNMF.scaling import fit_scaling, scaled_matrix
+from neuralNMF.cells.products import Products, gram, tensor_products
+from neuralNMF.cells.scaling import fit_scaling, scaled_matrix
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto, Projected
+from neuralNMF.solvers.nnls import nnls
 
 from benchmarks.common import blood_cells, dense, example_dataset, folders, save
 

@@ -4,10 +4,10 @@ import statistics
 import time
 
 import torch
+from neuralNMF.cells.products import tensor_products
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto
 from NeuralNMF.model import Neural_NMF
-from neuralNMF.network import NeuralNMF
-from neuralNMF.optimize import Auto
-from neuralNMF.products import tensor_products
 from NeuralNMF.train import train_unsupervised
 
 from benchmarks.common import dense, example_dataset, folders, save

@@ -9,8 +9,8 @@ import time
 
 import numba
 import torch
-from neuralNMF.poisson.counts import rows_counts, tensor_counts
-from neuralNMF.products import rows_products
+from neuralNMF.cells.counts import rows_counts, tensor_counts
+from neuralNMF.cells.products import rows_products
 
 from benchmarks.common import folders, save, sparse_counts, timed
 from benchmarks.poisson_scale import GENES, PER_CELL, RANK, optimizer

@@ -5,11 +5,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from neuralNMF.poisson.counts import Counts, rows_counts
+from neuralNMF.cells.counts import Counts, rows_counts
 from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.start import random_start
+from neuralNMF.poisson.starts import random_start
 
 from benchmarks.common import folders, median_seconds, save, sparse_counts
 

@@ -7,10 +7,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
+from neuralNMF.cells.products import rows_products
 from neuralNMF.io.dataset import open_dataset
-from neuralNMF.network import NeuralNMF
-from neuralNMF.optimize import Auto
-from neuralNMF.products import rows_products
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto
 
 from benchmarks.common import folders, save, timed
 from benchmarks.million import planted

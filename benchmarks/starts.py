@@ -5,17 +5,17 @@ On `pbmc_facs.h5ad` (2,000 variable genes, `variance`) where it is at hand, and 
 
 import numpy as np
 import torch
-from neuralNMF.hierarchy import simulate_hierarchy
+from neuralNMF.cells.scaling import fit_scaling
+from neuralNMF.cells.stream import dataset_products
+from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
 from neuralNMF.io.dataset import open_dataset
-from neuralNMF.network import NeuralNMF
-from neuralNMF.nndsvd import nndsvd_theta, singular_vectors
-from neuralNMF.optimize import Auto
-from neuralNMF.pretrain import first_programs, random_theta, usage_of
-from neuralNMF.scaling import fit_scaling
-from neuralNMF.source import dataset_products
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto
+from neuralNMF.least_squares.starts import first_programs, random_theta, usage_of
 
 from benchmarks.common import blood_cells, folders, save
 from benchmarks.matching import matched
+from benchmarks.planted import simulate_hierarchy
 
 SEEDS = 5
 RANK = 20

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.dataset.select import PearsonResiduals
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import open_dataset
-from neuralNMF.select import PearsonResiduals
 
 
 def make(path, counts, genes, cells=None, **columns):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from neuralNMF.cells.scaling import fit_scaling, scaled_matrix
 from neuralNMF.errors import DeviceError, InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
 from neuralNMF.options import LayerOptions
-from neuralNMF.scaling import fit_scaling, scaled_matrix
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 

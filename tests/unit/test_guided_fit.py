@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from neuralNMF.cells.counts import rows_counts
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.counts import rows_counts
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.labels import LabelHead, encode_labels
 from neuralNMF.poisson.network import LearnedPoisson

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from neuralNMF.hals import LowRank, hals
-from neuralNMF.nndsvd import nndsvd_theta, singular_vectors
-from neuralNMF.products import tensor_products
+from neuralNMF.cells.products import tensor_products
+from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
+from neuralNMF.solvers.hals import LowRank, hals
 from sklearn.decomposition import NMF
 
 CELLS, GENES, RANK = 120, 80, 5

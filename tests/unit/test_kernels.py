@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neuralNMF.kernels.cache import forget_stale
 from neuralNMF.kernels.side_by_side import exchange, factorise, substitute
-from neuralNMF.kernels.stale import forget_stale
 from neuralNMF.kernels.vectors import LANES
 
 
@@ -70,7 +70,7 @@ def test_where_nothing_can_be_written_nothing_is_removed(package):
 def test_a_change_within_what_is_compiled_in_reaches_the_result(tmp_path):
     head = "import numba\n"
     loop = "@numba.njit(cache=True)\ndef {}():\n    return {}\n"
-    program = "from pathlib import Path; from neuralNMF.kernels.stale import forget_stale; {}"
+    program = "from pathlib import Path; from neuralNMF.kernels.cache import forget_stale; {}"
     program += "import outer; print(outer.outer())"
     (tmp_path / "outer.py").write_text(
         head + "from inner import inner\n" + loop.format("outer", "inner()")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from neuralNMF.network import NeuralNMF, residual
-from neuralNMF.products import tensor_products
+from neuralNMF.cells.products import tensor_products
+from neuralNMF.least_squares.network import NeuralNMF, residual
 
 CELLS, GENES = 14, 11
 RANKS = (6, 4, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from neuralNMF.nnls import WarmStart, nnls
+from neuralNMF.solvers.nnls import WarmStart, nnls
 
 
 def solve(theta, target, **options):

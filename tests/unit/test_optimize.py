@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from neuralNMF.kernels.columns import descend_columns
+from neuralNMF.cells.products import tensor_products
 from neuralNMF.kernels.descent import descend_matrix, descend_rows
 from neuralNMF.kernels.tiles import TILE
-from neuralNMF.network import NeuralNMF
-from neuralNMF.optimize import Auto, Projected, make_optimizer
-from neuralNMF.products import tensor_products
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto, Projected, make_optimizer
+from neuralNMF.solvers.columns import descend_columns
 
 CELLS, GENES = 70, 50
 RANKS = (6, 4, 2)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from neuralNMF.cells.count_dense import dense_counts
+from neuralNMF.cells.counts import library_size, rows_counts, tensor_counts
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import library_size, rows_counts, tensor_counts
-from neuralNMF.poisson.dense import dense_counts
 from neuralNMF.poisson.deviance import PoissonDeviance, gradient_parts, poisson_deviance
 
 N, M, K = 23, 17, 4

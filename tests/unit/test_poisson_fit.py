@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.cells.counts import rows_counts
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.io.model import Model, load_model, save_model
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.counts import rows_counts
 from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior

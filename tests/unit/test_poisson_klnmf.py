@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from neuralNMF.cells.count_dense import dense_counts
+from neuralNMF.cells.counts import library_size, rows_counts, tensor_counts
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import library_size, rows_counts, tensor_counts
-from neuralNMF.poisson.dense import dense_counts
 from neuralNMF.poisson.deviance import gradient_parts, poisson_deviance
-from neuralNMF.poisson.klnmf import KlStatus, em_step, kl_nmf
+from neuralNMF.poisson.em import KlStatus, em_step, kl_nmf
 from sklearn.decomposition import NMF
 
 

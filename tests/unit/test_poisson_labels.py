@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
+from neuralNMF.cells.count_stream import Sample
+from neuralNMF.cells.counts import Counts, rows_counts
+from neuralNMF.cells.products import rows_products
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import Counts, rows_counts
 from neuralNMF.poisson.deviance import poisson_deviance
-from neuralNMF.poisson.guided import class_totals, guided_start
-from neuralNMF.poisson.klnmf import kl_nmf
+from neuralNMF.poisson.em import kl_nmf
+from neuralNMF.poisson.guided_start import class_totals, guided_start
 from neuralNMF.poisson.labels import UNLABELLED, LabelHead, encode_labels, relative_usage
-from neuralNMF.poisson.source import Sample
-from neuralNMF.products import rows_products
 from sklearn.linear_model import LogisticRegression
 
 

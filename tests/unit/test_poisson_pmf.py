@@ -6,9 +6,9 @@ import scipy.sparse
 import scipy.special
 import scipy.stats
 import torch
+from neuralNMF.cells.count_dense import dense_counts
+from neuralNMF.cells.counts import rows_counts
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import rows_counts
-from neuralNMF.poisson.dense import dense_counts
 from neuralNMF.poisson.pmf import PmfState, pmf_loadings
 from neuralNMF.poisson.posterior import (
     GammaPosterior,

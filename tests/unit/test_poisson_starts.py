@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from neuralNMF.cells.counts import rows_counts
 from neuralNMF.fit import fit_layer
-from neuralNMF.hierarchy import simulate_hierarchy
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.counts import rows_counts
 from neuralNMF.poisson.deviance import gradient_parts
-from neuralNMF.poisson.held import programs_given, usage_given
-from neuralNMF.poisson.klnmf import kl_nmf
-from neuralNMF.poisson.merged import merge_rows, merged_start
+from neuralNMF.poisson.em import kl_nmf
+from neuralNMF.poisson.merging import merge_rows, merged_start
+from neuralNMF.poisson.one_factor import programs_given, usage_given
 from scipy.optimize import linear_sum_assignment
+
+from benchmarks.planted import simulate_hierarchy
 
 CELLS, GENES, FINE, COARSE = 2500, 400, 20, 10
 
@@ -63,7 +64,7 @@ def test_a_sample_of_the_cells_is_enough(planted, monkeypatch):
     dataset = open_dataset(planted)
     options = LayerOptions(rank=FINE, beta="learned", loss="poisson", threads=1)
     whole = fit_layer(dataset, None, options, progress=False)
-    monkeypatch.setattr("neuralNMF.poisson.source.SAMPLE_CELLS", 1500)
+    monkeypatch.setattr("neuralNMF.cells.count_stream.SAMPLE_CELLS", 1500)
     part = fit_layer(dataset, None, options, progress=False)
     assert part.info["deviance"] == pytest.approx(whole.info["deviance"], rel=2e-3)
     joint = part.history.query("phase == 'joint'")["loss"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.sparse as sp
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.options import LayerOptions

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from neuralNMF.io.dataset import open_dataset, write_dataset
-from neuralNMF.scaling import (
+from neuralNMF.cells.scaling import (
     NORMALIZATIONS,
     TRANSFORMS,
     Scaling,
     fit_scaling,
     scaled_matrix,
 )
+from neuralNMF.io.dataset import open_dataset, write_dataset
 
 FUNCTIONS = {"none": lambda x: x, "sqrt": np.sqrt, "log1p": np.log1p}
 

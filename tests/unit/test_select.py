@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from neuralNMF import select
+from neuralNMF.dataset import select
+from neuralNMF.dataset.select import GeneStatistics, PearsonResiduals, match_genes, most_variable
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import open_counts
-from neuralNMF.select import GeneStatistics, PearsonResiduals, match_genes, most_variable
 
 
 def dense_residual_variance(counts, theta=100.0):

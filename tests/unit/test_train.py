@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from neuralNMF.cells.products import tensor_products
 from neuralNMF.errors import NeuralNMFError
-from neuralNMF.network import NeuralNMF
-from neuralNMF.optimize import make_optimizer
-from neuralNMF.products import tensor_products
-from neuralNMF.train import Status, train
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import make_optimizer
+from neuralNMF.training.loop import Status, train
 
 CELLS, GENES = 50, 40
 
@@ -142,7 +142,7 @@ def test_an_absurd_rate_ends_in_a_sentence_or_at_the_best(products, kind):
 
 
 def test_the_log_has_a_line_every_ten_epochs_and_the_reason_for_the_end(products, caplog):
-    with caplog.at_level(logging.INFO, logger="neuralNMF.train"):
+    with caplog.at_level(logging.INFO, logger="neuralNMF.training.loop"):
         run(start(), products, epochs=25, name="layer 2")
     epochs = [r.getMessage() for r in caplog.records if "epoch " in r.getMessage()]
     assert [line.split(":")[0] for line in epochs] == [
@@ -153,7 +153,7 @@ def test_the_log_has_a_line_every_ten_epochs_and_the_reason_for_the_end(products
 
 
 def test_without_a_name_nothing_is_logged(products, caplog):
-    with caplog.at_level(logging.INFO, logger="neuralNMF.train"):
+    with caplog.at_level(logging.INFO, logger="neuralNMF.training.loop"):
         run(start(), products, epochs=3)
     assert not caplog.records
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
-from neuralNMF.build import DatasetOptions
+from neuralNMF.dataset import DatasetOptions
 from neuralNMF.options import LOSSES, LayerOptions
 from nmf_workflow import problems, schema
 from nmf_workflow.config import ConfigError, load

@@ -1,8 +1,8 @@
 """Count the cells of each input and label; a label column that is missing shows here."""
 
+from neuralNMF.dataset.count_cells import count_cells
 from neuralNMF.io.atomic import atomic_path
 from neuralNMF.io.dataset import open_dataset
-from neuralNMF.tables import count_cells
 from nmf_workflow.script import run
 
 

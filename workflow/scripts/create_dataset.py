@@ -1,6 +1,6 @@
 """Build a sample's data set from its counts files."""
 
-from neuralNMF.build import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from nmf_workflow.script import run
 
 

@@ -11,17 +11,17 @@ import torch
 
 from neuralNMF import __version__
 from neuralNMF.canonical import canonical
+from neuralNMF.cells.stream import DENSE_FROM
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
-from neuralNMF.fitted import Fitted
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
-from neuralNMF.least_squares import fit_least_squares
+from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.fit import fit_poisson
-from neuralNMF.source import DENSE_FROM
-from neuralNMF.train import Training
+from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.loop import Training
 
 _log = logging.getLogger(__name__)
 

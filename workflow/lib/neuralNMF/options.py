@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from neuralNMF.cells.scaling import NORMALIZATIONS, TRANSFORMS
 from neuralNMF.errors import InputError
-from neuralNMF.scaling import NORMALIZATIONS, TRANSFORMS
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "optimizer": ("auto", "adam", "gd"),

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neuralNMF.build import DatasetSummary, InputSpec, build_dataset
+from neuralNMF.dataset import DatasetSummary, InputSpec, build_dataset
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.model import Model, save_model
-from neuralNMF.network import NeuralNMF
+from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.options import LayerOptions
 from neuralNMF.plots.beta import plot_top_genes
 from neuralNMF.plots.style import row_percent, save_figure

@@ -1,16 +1,12 @@
-"""Counts with known programs: the Poisson-Gamma model of the original project.
-
-The large hierarchical simulator for benchmarks lives in `neuralNMF.hierarchy`.
-"""
+"""Counts with known programs: the Poisson-Gamma model of the original project."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from neuralNMF.errors import InputError
-from neuralNMF.hierarchy import simulate_hierarchy
 
-__all__ = ["MODES", "Simulation", "generate_data", "simulate", "simulate_hierarchy"]
+__all__ = ["MODES", "Simulation", "generate_data", "simulate"]
 
 MODES = ("block", "gamma")
 

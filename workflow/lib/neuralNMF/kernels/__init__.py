@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neuralNMF.kernels.stale import forget_stale
+from neuralNMF.kernels.cache import forget_stale
 
 _HERE = Path(__file__).parent
 forget_stale(_HERE, _HERE.parent)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neuralNMF.poisson.counts import Counts
+from neuralNMF.cells.counts import Counts
 
 
 class PoissonDeviance(torch.autograd.Function):

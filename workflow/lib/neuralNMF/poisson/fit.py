@@ -8,22 +8,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neuralNMF.cells.count_stream import dataset_counts, dataset_sample
+from neuralNMF.cells.counts import Counts
 from neuralNMF.errors import InputError
-from neuralNMF.fitted import Fitted
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
-from neuralNMF.optimize import make_optimizer
+from neuralNMF.least_squares.optimize import make_optimizer
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.counts import Counts
 from neuralNMF.poisson.guide import Guide
-from neuralNMF.poisson.held import programs_given, usage_given
 from neuralNMF.poisson.labels import UNLABELLED, Labels, encode_labels
 from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson, PoissonNetwork
+from neuralNMF.poisson.one_factor import programs_given, usage_given
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.source import dataset_counts, dataset_sample
-from neuralNMF.poisson.start import Start, first_start, later_start, random_start
-from neuralNMF.train import train
+from neuralNMF.poisson.starts import Start, first_start, later_start, random_start
+from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.loop import train
 
 _log = logging.getLogger(__name__)
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60

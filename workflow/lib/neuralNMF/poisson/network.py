@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from neuralNMF.network import Pass
-from neuralNMF.poisson.counts import Counts
+from neuralNMF.cells.counts import Counts
+from neuralNMF.least_squares.network import Pass
 from neuralNMF.poisson.deviance import poisson_deviance
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.pmf import PmfState, pmf_loadings

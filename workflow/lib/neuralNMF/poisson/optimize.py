@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from neuralNMF.network import Pass
-from neuralNMF.poisson.counts import Counts
-from neuralNMF.poisson.klnmf import GROWTH, LARGEST_POWER, RETREAT, extrapolate
+from neuralNMF.cells.counts import Counts
+from neuralNMF.least_squares.network import Pass
+from neuralNMF.poisson.em import GROWTH, LARGEST_POWER, RETREAT, extrapolate
 from neuralNMF.poisson.network import PoissonNetwork
 
 _TINY = 1e-30

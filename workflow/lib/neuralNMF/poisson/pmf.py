@@ -25,8 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuralNMF.poisson.counts import FLOOR, Counts
-from neuralNMF.poisson.dense import dense_counts
+from neuralNMF.cells.count_dense import dense_counts
+from neuralNMF.cells.counts import FLOOR, Counts
 from neuralNMF.poisson.posterior import (
     GammaPosterior,
     GammaPrior,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from neuralNMF.cells.counts import Counts
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.counts import Counts
 
 
 @dataclass(frozen=True)

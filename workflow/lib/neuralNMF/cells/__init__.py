@@ -1,0 +1,1 @@
+"""The cells' side of a fit: X in blocks of cells, and all that is summed over it."""

@@ -1,0 +1,210 @@
+"""The counts as Poisson models see them: a stream of blocks of cells, and one pass over it.
+
+Rates are lambda = diag(s) Theta W^T + floor with library sizes s (N,), Theta (N, k), loadings W
+(M, k). ``floor`` is a background rate so small that it changes nothing (1e-10 counts by default),
+except that a count where the model says zero has a finite deviance and gradient, not infinite
+ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neuralNMF.cells.count_rows import Block, RowsBlock
+from neuralNMF.cells.count_tensors import TensorBlock
+from neuralNMF.errors import InputError
+
+FLOOR = 1e-10
+
+
+@dataclass
+class RatePass:
+    """What one pass over the non-zeros found.
+
+    log_sum: sum of x log lambda; rows (N, k) = d log_sum / dTheta on the device, columns (M, k) =
+    d log_sum / dW float64 on the host; None where not asked for.
+    """
+
+    log_sum: float
+    rows: Tensor | None
+    columns: Tensor | None
+
+
+def library_size(totals: np.ndarray) -> np.ndarray:
+    """Library sizes s_i: a cell's total over the selected genes, divided by the median total.
+
+    Shape: totals (N,), counts; returns (N,) float64, without unit, zero for a cell without counts.
+    The median is taken over the cells that have counts.
+    """
+    totals = np.asarray(totals, dtype=np.float64)
+    positive = totals[totals > 0]
+    if positive.size == 0:
+        raise InputError("No cell has any counts in the selected genes; select other genes.")
+    return totals / np.median(positive)
+
+
+class Counts:
+    """Counts X (N, M) as blocks of cells, with the library sizes.
+
+    ``blocks()`` yields ``(first cell, past the last cell, block)`` in order, anew at each call.
+    ``saturated``: sum of x log x - x, from which the deviance is measured; ``log_factorials``: sum
+    of log x!; ``totals`` (N,) float64: counts of each cell.
+    """
+
+    def __init__(
+        self,
+        blocks: Callable[[], Iterable[tuple[int, int, Block]]],
+        shape: tuple[int, int],
+        scale: np.ndarray,
+        *,
+        floor: float = FLOOR,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._blocks = blocks
+        self.shape = shape
+        self.floor = floor
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.scale = torch.as_tensor(scale, dtype=torch.float64)
+        if tuple(self.scale.shape) != (shape[0],):
+            raise InputError(
+                f"Library sizes have shape {tuple(self.scale.shape)}, the counts have {shape[0]} "
+                "cells; give one size a cell."
+            )
+        sums = [block.sums() for _, _, block in blocks()]
+        self.total = sum(part.total for part in sums)
+        self.saturated = sum(part.entropy for part in sums) - self.total
+        self.log_factorials = sum(part.log_factorials for part in sums)
+        self.totals = torch.from_numpy(np.concatenate([part.cells for part in sums]))
+
+    def rates(
+        self, theta: Tensor, loadings: Tensor, *, rows: bool = False, columns: bool = False
+    ) -> RatePass:
+        """Sum of x log lambda and, where asked for, its derivatives, in one pass.
+
+        Shape: theta (N, k) on the device, loadings (M, k) float64 on the host.
+        """
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
+        by_column = _zeros(loadings) if columns else None
+        log_sum = 0.0
+        for start, stop, block in self._blocks():
+            mine = None if by_row is None else by_row[start:stop]
+            log_sum += block.rates(theta[start:stop], loadings, self.floor, mine, by_column)
+        return RatePass(log_sum, by_row, by_column)
+
+    def curvature(
+        self, theta: Tensor, loadings: Tensor, direction: Tensor, *, rows: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """(-dF/dW, dF/dTheta) of F = sum of x omega / lambda, omega = diag(s) Theta direction^T.
+
+        Shape: direction as loadings (M, k); returns (M, k) float64 on the host and (N, k) or None.
+        """
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
+        by_column = _zeros(loadings)
+        for start, stop, block in self._blocks():
+            mine = None if by_row is None else by_row[start:stop]
+            part = theta[start:stop]
+            block.curvature(part, loadings, direction, self.floor, mine, by_column)
+        return by_column, by_row
+
+    def hessian(self, theta: Tensor, loadings: Tensor) -> Tensor:
+        """H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i, for every gene j.
+
+        Shape: returns the lower triangles by rows, (M, k (k + 1) / 2) float64 on the host.
+        """
+        rank = theta.shape[1]
+        out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
+        for start, stop, block in self._blocks():
+            block.hessian(theta[start:stop], loadings, self.floor, out)
+        return out
+
+    def weights(self, theta: Tensor) -> Tensor:
+        """Sum over cells of s_i theta_ik: (k,) float64 on the host."""
+        total = torch.zeros(theta.shape[1], dtype=torch.float64)
+        # In pieces, so that the double-precision copy stays small.
+        for part, scale in zip(theta.detach().split(65536), self.scale.split(65536), strict=True):
+            total += scale @ part.cpu().double()
+        return total
+
+    def rate_total(self, theta: Tensor, loadings: Tensor) -> float:
+        """Sum of all N x M rates, as a product of column sums."""
+        background = self.floor * self.shape[0] * self.shape[1]
+        return float(self.weights(theta) @ loadings.detach().sum(0)) + background
+
+    def deviance(self, log_sum: float, rate_total: float) -> float:
+        """2 sum [x log(x / lambda) - (x - lambda)], from the two sums of a model."""
+        return 2.0 * (self.saturated - log_sum + rate_total)
+
+
+def rows_counts(
+    matrix,  # scipy.sparse.csr_matrix
+    scale: np.ndarray | None = None,
+    *,
+    floor: float = FLOOR,
+    dtype: torch.dtype = torch.float32,
+    threads: int | None = None,
+    borders: Sequence[int] | None = None,
+) -> Counts:
+    """Counts of a scipy CSR matrix in memory, on the CPU, without a copy of it.
+
+    ``borders``: where to cut it into blocks, for example (0, 500, 1000); one block by default.
+    """
+    cells, genes = matrix.shape
+    scale = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
+    indptr = np.asarray(matrix.indptr, dtype=np.int64)
+    indices = np.asarray(matrix.indices, dtype=np.int32)
+    threads = threads or torch.get_num_threads()
+    blocks = []
+    for start, stop in _pairs(borders, cells):
+        own = slice(indptr[start], indptr[stop])
+        block = RowsBlock(
+            indptr[start : stop + 1],
+            indices[own],
+            matrix.data[own],
+            scale[start:stop],
+            genes,
+            threads,
+        )
+        blocks.append((start, stop, block))
+    return Counts(lambda: blocks, matrix.shape, scale, floor=floor, dtype=dtype)
+
+
+def tensor_counts(
+    matrix,  # scipy.sparse.csr_matrix
+    scale: np.ndarray | None = None,
+    *,
+    floor: float = FLOOR,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    borders: Sequence[int] | None = None,
+) -> Counts:
+    """Counts of a scipy CSR matrix as tensors on any device; ``borders`` as in ``rows_counts``."""
+    cells = matrix.shape[0]
+    scale = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
+    indptr = np.asarray(matrix.indptr, dtype=np.int64)
+    blocks = []
+    for start, stop in _pairs(borders, cells):
+        own = slice(indptr[start], indptr[stop])
+        block = TensorBlock(
+            torch.as_tensor(indptr[start : stop + 1] - indptr[start], device=device),
+            torch.as_tensor(matrix.indices[own], dtype=torch.int64, device=device),
+            torch.as_tensor(matrix.data[own], dtype=dtype, device=device),
+            torch.as_tensor(scale[start:stop], dtype=dtype, device=device),
+        )
+        blocks.append((start, stop, block))
+    return Counts(lambda: blocks, matrix.shape, scale, floor=floor, device=device, dtype=dtype)
+
+
+def _pairs(borders: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:
+    cuts = [0, cells] if borders is None else list(borders)
+    return list(zip(cuts[:-1], cuts[1:], strict=True))
+
+
+def _zeros(loadings: Tensor) -> Tensor:
+    return torch.zeros(loadings.shape, dtype=torch.float64)

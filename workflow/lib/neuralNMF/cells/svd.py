@@ -1,0 +1,63 @@
+"""A start for layer 1 from the singular vectors of X'.
+
+Source: Boutsidis & Gallopoulos 2008, Pattern Recognition 41(4).
+
+Random starts leave programs merged that no later step separates; the singular vectors tell them
+apart.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from neuralNMF.cells.products import Products
+from neuralNMF.solvers.gram import gram
+
+_OVERSAMPLED = 8
+_POWER_ITERATIONS = 3
+
+
+def singular_vectors(
+    products: Products, rank: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The leading singular triplets of X', by subspace iteration from a random start.
+
+    All that is orthogonalised has the length of the genes, so that one array of N rows is held,
+    not three. Two passes over X' an iteration.
+
+    Shape: returns left (N, rank) on the device, values (rank,) and right (M, rank) float64 on the
+    host.
+    """
+    cells, genes = products.shape
+    width = min(rank + _OVERSAMPLED, cells, genes)
+    right = torch.randn((genes, width), generator=generator, dtype=torch.float64)
+    for _ in range(_POWER_ITERATIONS):
+        right = torch.linalg.qr(right).Q
+        right = products.transposed_times(products.times(right))
+    right = torch.linalg.qr(right).Q
+    left = products.times(right)
+    squares, turn = torch.linalg.eigh(gram(left))
+    squares, turn = squares.flip(0)[:rank], turn.flip(1)[:, :rank]
+    values = squares.clamp_min(0).sqrt()
+    inverse = torch.where(values > 0, 1.0 / torch.where(values > 0, values, 1.0), 0.0)
+    own = (turn * inverse).to(device=left.device, dtype=left.dtype)
+    return left @ own, values, right @ turn
+
+
+def nndsvd_theta(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
+    """Theta_1 (N, rank) from the signed halves of singular vectors, shaped as they are returned.
+
+    Of each pair of vectors, the half (both positive or both negative) that carries more is taken.
+    """
+    theta = left.clone()
+    for j in range(left.shape[1]):
+        column, own = theta[:, j], right[:, j]
+        up, down = column.clamp_min(0).norm().item(), column.clamp_max(0).norm().item()
+        right_up, right_down = own.clamp_min(0).norm().item(), own.clamp_max(0).norm().item()
+        positive = up * right_up >= down * right_down
+        length, weight = (up, up * right_up) if positive else (down, down * right_down)
+        if not positive:
+            column.neg_()
+        column.clamp_min_(0).mul_((values[j].item() * weight) ** 0.5 / max(length, 1e-30))
+    return theta

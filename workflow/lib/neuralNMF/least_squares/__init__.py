@@ -1,0 +1,1 @@
+"""Models fitted by squared error: programs solved exactly (`lsq`) or learned."""

@@ -1,0 +1,65 @@
+"""The network with learned programs: beta_L is a parameter beside Theta_1 ... Theta_L."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from neuralNMF.cells.products import CellSums, Products, Sums
+from neuralNMF.least_squares.network import Pass, residual
+from neuralNMF.solvers.gram import gram
+
+
+class LearnedNMF(nn.Module):
+    """X' ~ Theta_1 ... Theta_L beta_L by least squares, with all of them parameters.
+
+    The inner beta_l = Theta_{l+1} ... Theta_L beta_L. ``optimize.Auto`` trains beta_L like Theta_1:
+    its curvature with the Thetas held is U_L^T U_L, so that its step is that of HALS.
+
+    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) and loadings, beta_L
+    transposed (M, k_L), float64 on the host.
+    """
+
+    def __init__(self, thetas: Sequence[Tensor], loadings: Tensor) -> None:
+        super().__init__()
+        self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
+        self.loadings = nn.Parameter(loadings)
+
+    @property
+    def factors(self) -> list[nn.Parameter]:
+        """Theta_1 ... Theta_L, beta_L transposed."""
+        return [*self.thetas, self.loadings]
+
+    def extra_repr(self) -> str:
+        """The shapes, for `repr`."""
+        shapes = [tuple(theta.shape) for theta in self.thetas]
+        return f"theta={shapes}, loadings={tuple(self.loadings.shape)}"
+
+    def forward(self, products: Products) -> Pass:
+        """One pass over X'; two with the backward pass."""
+        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+
+    def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        """See `NeuralNMF.evaluate`."""
+        chain = [self.loadings]
+        for theta in reversed(list(self.thetas[1:])):
+            chain.append(chain[-1] @ theta.T)
+        loadings = chain[::-1]
+        error, curvature = residual(square_sum, gram, cross, loadings[0])
+        return Pass(error, error, loadings, loadings[0], gram, cross, curvature)
+
+    def settle(self, sums: Sums | None = None) -> None:
+        """Nothing: the loss does not ask for a scale."""
+
+    @torch.no_grad()
+    def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
+        """Second derivatives of the halved loss in each factor: see `NeuralNMF.curvatures`."""
+        loadings = [loading.detach() for loading in found.loadings]
+        result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
+        before = found.gram.detach()
+        for theta, right in zip(self.thetas[1:], loadings[1:], strict=True):
+            result.append((before, gram(right)))
+            before = theta.T @ before @ theta
+        return [*result, (None, before)]

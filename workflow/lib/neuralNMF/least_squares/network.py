@@ -1,0 +1,225 @@
+"""The network: Theta_1 ... Theta_L as parameters, beta_1 ... beta_L solved from them.
+
+See `network` in architecture.md.
+
+Inside the library the programs are held as loadings, beta transposed (M, k), so that a gene's
+entries lie together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from neuralNMF.cells.products import CellSums, Products, Sums
+from neuralNMF.kernels.gram import gram_and_products
+from neuralNMF.solvers.gram import gram as gram_of
+from neuralNMF.solvers.nnls import DEPENDENT, WarmStart, nnls
+
+
+@dataclass
+class Pass:
+    """What one forward pass found.
+
+    loss: scalar, differentiable, in units of the sum of squares of X';
+    error: the reconstruction's sum of squares;
+    loadings: beta_l transposed (M, k_l), l = 1 ... L;
+    reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
+    gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1);
+    curvature: second derivative of the halved loss in a row of Theta_1, beta held (k_1, k_1).
+    """
+
+    loss: Tensor
+    error: Tensor
+    loadings: list[Tensor]
+    reconstruction: Tensor
+    gram: Tensor
+    cross: Tensor
+    curvature: Tensor
+
+
+class NeuralNMF(nn.Module):
+    """X' ~ Theta_1 Theta_2 ... Theta_L beta_L with every beta solved from the Theta.
+
+    beta_0 = X', beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2.
+
+    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) float64 on the host.
+    ``energy``: the loss is the sum of all layers' errors instead of the reconstruction's (Will et
+    al., arXiv 2303.00058). It is taken with the columns of every Theta at unit length: otherwise
+    the errors of the later layers could be made as small as one likes by moving the scale from
+    beta_1 into Theta_1.
+    """
+
+    def __init__(
+        self, thetas: Sequence[Tensor], *, energy: bool = False, threads: int | None = None
+    ) -> None:
+        super().__init__()
+        self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
+        self._factors = list(self.thetas)  # read many times an epoch, and slow to take from there
+        self._later = self._factors[1:]
+        self.energy = energy
+        self._dependent = DEPENDENT[thetas[0].dtype]
+        self._threads = threads
+        self._starts = [WarmStart() for _ in thetas]
+
+    @property
+    def factors(self) -> list[nn.Parameter]:
+        """All parameters that training may change."""
+        return self._factors
+
+    def extra_repr(self) -> str:
+        """The layers and shapes, for `repr`."""
+        shapes = [tuple(theta.shape) for theta in self.thetas]
+        return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, energy={self.energy}"
+
+    def forward(self, products: Products) -> Pass:
+        """One pass over X'; two with the backward pass."""
+        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+
+    def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        """The loss from the sums over cells, differentiable in them and in Theta_2 ... Theta_L.
+
+        Shape: gram (k_1, k_1), cross (M, k_1), square_sum of X'.
+        """
+        if self.energy:
+            return self._energy(gram, cross, square_sum)
+        if self._later:
+            loadings = [self._solve(0, gram, cross)]
+        else:
+            # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
+            loadings = [self._solve(0, gram.detach(), cross.detach())]
+        for layer, theta in enumerate(self._later, start=1):
+            loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
+        reconstruction = loadings[-1]
+        for theta in reversed(self._later):
+            reconstruction = reconstruction @ theta.T
+        error, curvature = residual(square_sum, gram, cross, reconstruction)
+        return Pass(error, error, loadings, reconstruction, gram, cross, curvature)
+
+    def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        scale = _inverse_lengths(gram)
+        gram, cross = gram * scale[:, None] * scale, cross * scale
+        loadings = [self._solve(0, gram, cross)]
+        loss, curvature = residual(square_sum, gram, cross, loadings[0])
+        units = []
+        for layer, theta in enumerate(self._later, start=1):
+            units.append(theta * _inverse_lengths(theta.T @ theta))
+            before = loadings[-1]
+            loadings.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
+            loss = loss + (before - loadings[-1] @ units[-1].T).square().sum()
+        reconstruction = loadings[-1]
+        for theta in reversed(units):
+            reconstruction = reconstruction @ theta.T
+        error, _ = residual(square_sum, gram, cross, reconstruction)
+        return Pass(loss, error, loadings, reconstruction, gram, cross, curvature)
+
+    def settle(self, sums: Sums | None = None) -> None:
+        """After a step, with ``energy``: put the loss's unit length into the parameters.
+
+        ``sums`` of Theta_1, if they are known, follow it.
+        """
+        if self.energy:
+            self._to_unit_length(sums)
+
+    @torch.no_grad()
+    def _to_unit_length(self, sums: Sums | None) -> None:
+        first = self.thetas[0]
+        lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
+        first.mul_(lengths.to(device=first.device, dtype=first.dtype))
+        if sums is not None:
+            sums.gram *= lengths[:, None] * lengths
+            sums.cross *= lengths
+        for theta in self._later:
+            theta.mul_(_inverse_lengths(theta.T @ theta))
+
+    @torch.no_grad()
+    def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
+        """Second derivatives of the halved loss in each Theta with beta held.
+
+        Pairs (left, right): d -> left d right.
+
+        Theta_1: (None, R R^T) with R (k_1, M); Theta_l: (U^T U, V V^T) with U = Theta_1 ...
+        Theta_{l-1} and V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to
+        the one before it: (1, beta_l beta_l^T).
+        """
+        loadings = [loading.detach() for loading in found.loadings]
+        result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
+        if self.energy:
+            for theta, loading in zip(self._later, loadings[1:], strict=True):
+                one = torch.eye(theta.shape[0], dtype=torch.float64)
+                result.append((one, gram_of(loading)))
+            return result
+        if not self._later:
+            return result
+        behind = [loadings[-1]]
+        for theta in reversed(self._later[1:]):
+            behind.append(behind[-1] @ theta.T)
+        before = found.gram.detach()
+        for theta, right in zip(self._later, reversed(behind), strict=True):
+            result.append((before, gram_of(right)))
+            before = theta.T @ before @ theta
+        return result
+
+    def _solve(self, layer: int, gram: Tensor, cross: Tensor) -> Tensor:
+        return nnls(
+            gram,
+            cross,
+            dependent=self._dependent,
+            start=self._starts[layer],
+            threads=self._threads,
+        )
+
+
+class _Residual(torch.autograd.Function):
+    """Each of its products once, forward and backward."""
+
+    @staticmethod
+    def forward(ctx, square_sum, gram, cross, reconstruction):
+        arrays = [tensor.contiguous().numpy() for tensor in (reconstruction, cross, gram)]
+        total = np.zeros(gram.shape)
+        fit, own = gram_and_products(*arrays, total)
+        curvature = torch.from_numpy(total)
+        ctx.save_for_backward(gram, cross, reconstruction, curvature)
+        ctx.mark_non_differentiable(curvature)
+        return torch.from_numpy(np.array(square_sum - 2.0 * fit + own)), curvature
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad, _):
+        gram, cross, reconstruction, curvature = ctx.saved_tensors
+        _, by_gram, by_cross, by_reconstruction = ctx.needs_input_grad
+        share = grad.item()
+        return (
+            None,
+            curvature * share if by_gram else None,
+            reconstruction * (-2.0 * share) if by_cross else None,
+            share * (reconstruction @ (gram + gram.T) - 2.0 * cross) if by_reconstruction else None,
+        )
+
+
+def residual(
+    square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(||X' - Theta_1 R||^2, R R^T), from the small matrices; differentiable once.
+
+    ||X' - Theta_1 R||^2 = ||X'||^2 - 2 <R^T, X'^T Theta_1> + <R R^T, Theta_1^T Theta_1>.
+
+    Shape: gram (k_1, k_1), cross (M, k_1), reconstruction: R transposed (M, k_1), all float64 on
+    the host; R R^T (k_1, k_1), the curvature in a row of Theta_1, carries no gradient.
+    """
+    return _Residual.apply(square_sum, gram, cross, reconstruction)
+
+
+def _inverse_lengths(gram: Tensor) -> Tensor:
+    """1 / length of every column, from their Gram matrix; 0 for a dead factor.
+
+    Shape: (k, k) -> (k,).
+    """
+    squares = gram.diagonal()
+    alive = squares > 0
+    # The inner `where` keeps the gradient of the root finite where it is not used.
+    return torch.where(alive, torch.where(alive, squares, 1.0).rsqrt(), 0.0)

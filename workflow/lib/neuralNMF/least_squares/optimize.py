@@ -1,0 +1,227 @@
+"""Ways to lower the network's loss over Theta >= 0: ``auto``, ``adam``, ``gd``, one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from neuralNMF.cells.products import Move, Products, Sums
+from neuralNMF.kernels.descent import descend_matrix
+from neuralNMF.least_squares.network import NeuralNMF, Pass
+from neuralNMF.solvers.descent import beyond, descend
+
+# Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
+# nearer to Newton's.
+_SWEEPS = 4
+_MOST_DAMPING = 2.0**24
+
+
+class Optimizer(Protocol):
+    """Steps of training. ``found`` belongs to the parameters as they stand."""
+
+    found: Pass
+
+    def epoch(self) -> bool:
+        """One epoch; False where no step lowers the loss any further."""
+
+
+@dataclass
+class _Model:
+    """Quadratic models of the halved loss around the parameters, one for each trained factor.
+
+    slopes: the gradients; of Theta_1 none, its gradient follows from ``by_gram`` (k_1, k_1) and
+    ``by_cross`` (M, k_1), those by the sums over cells. curvatures: see `NeuralNMF.curvatures`.
+    """
+
+    slopes: list[Tensor | None]
+    curvatures: list[tuple[Tensor | None, Tensor]]
+    by_gram: Tensor | None
+    by_cross: Tensor | None
+
+
+class Auto:
+    """Accelerated projected Newton-type steps: monotone, and without a step size to choose.
+
+    The gradient is the network's own, by autograd. Each Theta then goes to (nearly) the minimum
+    over Theta >= 0 of the quadratic model with that gradient and the curvature that the loss has
+    with beta held, by coordinate descent. For one layer, the model lies above the loss and the step
+    is that of HALS (Cichocki & Phan 2009); for several, it may not, and the curvature is raised
+    until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails,
+    with the factors of Ang & Gillis (2019, Neural Computation 31(2)).
+
+    A cell's gradient and step need that cell alone, so one pass over X' finds the gradient by
+    Theta_1, moves it, and takes the sums that the loss at the moved Theta_1 is made of
+    (`Products.move`): one pass an epoch, two after a failed extrapolation, none where Theta_1 is
+    held.
+
+    ``damping``: the curvature's first multiple, 1 / lr.
+    Holds at most three copies of Theta_1.
+    """
+
+    def __init__(
+        self,
+        network: NeuralNMF,
+        products: Products,
+        *,
+        damping: float = 1.0,
+        threads: int | None = None,
+    ) -> None:
+        self._network, self._products = network, products
+        self._threads = threads or torch.get_num_threads()
+        self._trained = [factor for factor in network.factors if factor.requires_grad]
+        self._moves_cells = network.thetas[0].requires_grad
+        self._least_damping = self._damping = damping
+        self._momentum, self._ceiling = 0.5, 1.0
+        self._last: list[Tensor] | None = None
+        self._model: _Model | None = None
+        self._half = torch.tensor(0.5, dtype=torch.float64)
+        self._sums = products.sums(network.thetas[0].detach())
+        self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
+
+    def epoch(self) -> bool:
+        """One step that does not raise the loss; False where none was found."""
+        level = self.found.loss.item()
+        before = [factor.data for factor in self._trained]
+        if self._model is None:
+            self._model = self._around()
+        last, self._last = self._last, None
+        extrapolated = last is not None
+        proposal, trial, sums = self._step(before, last)
+        found = self._evaluate(trial, sums)
+        if found.loss.item() <= level:
+            self._last = proposal
+            if extrapolated:
+                self._momentum = min(self._ceiling, 1.05 * self._momentum, 0.95)
+                self._ceiling = min(1.0, 1.01 * self._ceiling)
+        elif extrapolated:
+            self._ceiling, self._momentum = self._momentum, self._momentum / 1.5
+            if self._moves_cells:
+                sums = self._products.sums(proposal[0])
+            found = self._evaluate(proposal, sums)
+        # A trial lies where the last proposal did: let go of it before another is made.
+        del last, proposal, trial
+        while found.loss.item() > level:
+            self._damping *= 2
+            if self._damping > _MOST_DAMPING * self._least_damping:
+                self._put(before)
+                return False
+            _, trial, sums = self._step(before, None)
+            found = self._evaluate(trial, sums)
+        self.found, self._sums, self._model = found, sums, None
+        self._damping = max(self._least_damping, self._damping / 1.2)
+        return True
+
+    def _around(self) -> _Model:
+        self.found.loss.backward(self._half)
+        slopes = [factor.grad for factor in self._trained]
+        curvatures = [
+            curvature
+            for factor, curvature in zip(
+                self._network.factors, self._network.curvatures(self.found), strict=True
+            )
+            if factor.requires_grad
+        ]
+        if not self._moves_cells:
+            return _Model(slopes, curvatures, None, None)
+        by_gram = self._sums.gram.grad
+        return _Model(slopes, curvatures, by_gram + by_gram.T, self._sums.cross.grad)
+
+    def _step(
+        self, values: list[Tensor], last: list[Tensor] | None
+    ) -> tuple[list[Tensor], list[Tensor], Sums]:
+        """(proposal, trial beyond it, sums of the trial), from ``values`` and the last proposal.
+
+        The trial lies in the place of the last proposal; without one it is the proposal, copied.
+        """
+        proposal, trial, sums = [], [], self._sums
+        for number, value in enumerate(values):
+            left, right = self._model.curvatures[number]
+            old = None if last is None else last[number]
+            if number == 0 and self._moves_cells:
+                curvature = right * self._damping
+                bend = self._model.by_gram - curvature
+                move = Move(self._model.by_cross, bend, curvature, self._momentum, _SWEEPS)
+                new, further, sums = self._products.move(move, value, old)
+            else:
+                new = self._lowered(value, self._model.slopes[number], left, right)
+                further = new.clone() if old is None else beyond(old, new, self._momentum)
+            proposal.append(new)
+            trial.append(further)
+        return proposal, trial, sums
+
+    def _lowered(self, value: Tensor, slope: Tensor, left: Tensor | None, right: Tensor) -> Tensor:
+        """The minimum, nearly, of a small factor's model."""
+        new = value.clone()
+        if left is None:
+            curvature = right * self._damping
+            descend(new, slope - value @ curvature, curvature, _SWEEPS, self._threads)
+        else:
+            damped = (left * self._damping).numpy()
+            descend_matrix(new.numpy(), slope.numpy(), damped, right.numpy(), _SWEEPS)
+        return new
+
+    def _put(self, values: Sequence[Tensor]) -> None:
+        for factor, value in zip(self._trained, values, strict=True):
+            factor.data, factor.grad = value, None
+
+    def _evaluate(self, values: Sequence[Tensor], sums: Sums) -> Pass:
+        self._put(values)
+        self._network.settle(sums)
+        gram = sums.gram.requires_grad_(self._moves_cells)
+        cross = sums.cross.requires_grad_(self._moves_cells)
+        return self._network.evaluate(gram, cross, self._products.square_sum)
+
+
+class Projected:
+    """Adam or plain gradient steps on the mean squared error, projected on Theta >= 0.
+
+    Not monotone: the caller keeps the best. ``gd`` with lr 1 is the original program's way. With
+    ``lr: auto``, adam's rate is 2 % of the mean entry of each Theta, and gd's is 1.
+    """
+
+    def __init__(
+        self, network: NeuralNMF, products: Products, *, kind: str, lr: float | None
+    ) -> None:
+        self._network, self._products = network, products
+        self._trained = [theta for theta in network.factors if theta.requires_grad]
+        self._entries = float(products.shape[0]) * products.shape[1]
+        if kind == "adam":
+            groups = [
+                {"params": [theta], "lr": lr or 0.02 * max(theta.detach().mean().item(), 1e-12)}
+                for theta in self._trained
+            ]
+            self._steps: torch.optim.Optimizer = torch.optim.Adam(groups)
+        else:
+            self._steps = torch.optim.SGD(self._trained, lr=lr or 1.0)
+        self.found = network(products)
+
+    def epoch(self) -> bool:
+        """One gradient step and its projection; always True."""
+        self._steps.zero_grad()
+        (self.found.loss / self._entries).backward()
+        self._steps.step()
+        with torch.no_grad():
+            for theta in self._trained:
+                theta.clamp_min_(0)
+        self._network.settle()
+        self.found = self._network(self._products)
+        return True
+
+
+def make_optimizer(
+    kind: str,
+    network: NeuralNMF,
+    products: Products,
+    *,
+    lr: float | str = "auto",
+    threads: int | None = None,
+) -> Optimizer:
+    """The optimiser of a config's name; ``lr`` of ``auto`` is a share of the full step."""
+    rate = None if lr == "auto" else float(lr)
+    if kind == "auto":
+        return Auto(network, products, damping=1.0 / (rate or 1.0), threads=threads)
+    return Projected(network, products, kind=kind, lr=rate)

@@ -1,0 +1,155 @@
+"""Where a layer starts from (architecture.md, `pretrain`).
+
+Every layer starts from an NMF of what it factorises: X' for the first, the programs before it for a
+later one. Several starts are tried, and the best is kept: the loss has many minima. For the first
+layer they are tried on a sample of cells, so that trying costs the same whatever N is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from neuralNMF.cells.products import Products
+from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
+from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.optimize import Auto
+from neuralNMF.solvers.descent import descend
+from neuralNMF.solvers.gram import gram
+from neuralNMF.solvers.hals import Factors, LowRank, hals
+from neuralNMF.training.loop import Training, train
+
+SAMPLE_CELLS = 20_000
+
+_FIRST_EPOCHS = 2
+_BLUR = 5.0
+_SOLVE_SWEEPS = 30
+# Singular vectors that the starts are tried on, for each program.
+_DETAIL = 2
+# How many starts are tried, and how many of them go on.
+_FIRST_STARTS = 6, 1
+_LATER_STARTS = 6, 2
+_TRIAL_EPOCHS = 12
+_FINAL_EPOCHS = 30
+
+
+def random_theta(
+    rows: int,
+    rank: int,
+    generator: torch.Generator,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Uniform in (0, 1), drawn on the host so that every device starts alike.
+
+    Shape: (rows, rank).
+    """
+    return torch.rand((rows, rank), generator=generator, dtype=dtype).to(device)
+
+
+def first_programs(
+    sample: Products, rank: int, generator: torch.Generator, *, threads: int
+) -> Tensor:
+    """Loadings (M, k_1) that layer 1 starts from, the best of several NMFs of a sample of cells.
+
+    The NMFs are those of the sample's leading singular vectors, which cost the same whatever the
+    number of non-zeros. Each start is that of the singular vectors blurred by uniform noise. Random
+    starts leave programs merged that no later step separates; singular vectors alone lead to one
+    minimum, often not the lowest (benchmarks/README.md, "Starts").
+    """
+    left, values, right = singular_vectors(sample, _DETAIL * rank, generator)
+    matrix = LowRank(left * values.to(left), right.to(left))
+    base = nndsvd_theta(left[:, :rank], values, right)
+    level = _BLUR * base.mean(dim=0)
+
+    def blurred() -> Tensor:
+        noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
+        return base + level * noise
+
+    return _best(matrix, blurred, *_FIRST_STARTS, threads=threads).loadings.double().cpu()
+
+
+def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
+    """Theta_1 (N, k) of given loadings (M, k): each cell's least squares over theta >= 0.
+
+    By coordinate descent from zero, enough for a start. One pass over X'.
+    """
+    linear = -products.times(loadings)
+    theta = torch.zeros_like(linear)
+    descend(theta, linear, gram(loadings), _SOLVE_SWEEPS, threads)
+    return theta
+
+
+def pretrain_first(
+    loadings: Tensor,
+    products: Products,
+    *,
+    tol: float,
+    patience: int,
+    threads: int,
+    progress: bool,
+) -> tuple[Tensor, Training]:
+    """Theta_1 (N, k_1) of an NMF of X' that starts from ``loadings`` (M, k_1)."""
+    network = NeuralNMF([usage_of(loadings, products, threads=threads)], threads=threads)
+    run = train(
+        network,
+        Auto(network, products, threads=threads),
+        float(products.shape[0]) * products.shape[1],
+        epochs=_FIRST_EPOCHS,
+        tol=tol,
+        patience=patience,
+        keep_best=False,
+        name="layer 1 start",
+        progress=progress,
+    )
+    return unit_usages([network.thetas[0].detach()])[0], run
+
+
+def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
+    """The same model with the columns of every usage U_l = Theta_1 ... Theta_l at unit length.
+
+    Then a program of beta_l counts, in the solve of the next layer, by the length of what it
+    contributes. A column of zeros stays. Shape: as `NeuralNMF`.
+    """
+    result = []
+    before = torch.ones(1, dtype=torch.float64)
+    total = torch.zeros(0)
+    for layer, theta in enumerate(thetas):
+        if layer == 0:
+            total = gram(theta)
+        else:
+            total = theta.T @ total @ theta
+            theta = theta * before[:, None]
+        lengths = total.diagonal().sqrt()
+        lengths = torch.where(lengths > 0, lengths, 1.0)
+        result.append(theta / lengths.to(device=theta.device, dtype=theta.dtype))
+        before = lengths
+    return result
+
+
+def pretrain_later(
+    programs: Tensor, rank: int, generator: torch.Generator, *, threads: int
+) -> Tensor:
+    """Theta_l (k_{l-1}, k_l) of the best of several NMFs of the programs before it.
+
+    Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says.
+    """
+    matrix = LowRank(torch.eye(programs.shape[0], dtype=programs.dtype), programs.T)
+
+    def start() -> Tensor:
+        return random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
+
+    return _best(matrix, start, *_LATER_STARTS, threads=threads).theta
+
+
+def _best(
+    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, *, threads: int
+) -> Factors:
+    """The best NMF: all starts for some epochs, few of them to the end."""
+    trials = [hals(matrix, start(), _TRIAL_EPOCHS, threads=threads) for _ in range(starts)]
+    trials.sort(key=lambda trial: trial.error)
+    ends = [hals(matrix, trial.theta, _FINAL_EPOCHS, threads=threads) for trial in trials[:kept]]
+    return min([*trials[:kept], *ends], key=lambda trial: trial.error)

@@ -1,0 +1,1 @@
+"""Solvers of small non-negative problems: least squares, quadratic descent, HALS, Gram sums."""

@@ -1,0 +1,96 @@
+"""NMF of a matrix of low rank by extrapolated coordinate descent: what starts are tried on.
+
+X ~ A C^T with A (N, r), C (M, r) stands for a matrix (N, M) that is never formed: its leading
+singular vectors in the place of X', or the programs of the layer before. An epoch costs
+(N + M) (r + k) k, whatever the number of non-zeros (after Zhou, Cichocki & Xie 2012, IEEE Trans.
+Signal Process. 60(6)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from neuralNMF.solvers.descent import descend
+
+_SWEEPS = 2
+# An epoch counts as progress where it lowers the error by this share of itself.
+_TOL, _PATIENCE = 1e-4, 10
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """rows (N, r) and columns (M, r), of one type on one device: X ~ rows columns^T."""
+
+    rows: Tensor
+    columns: Tensor
+
+    @property
+    def square_sum(self) -> float:
+        """Of all entries."""
+        grams = [(part.T @ part).double() for part in (self.rows, self.columns)]
+        return float((grams[0] * grams[1]).sum())
+
+
+@dataclass
+class Factors:
+    """theta (N, k), loadings (M, k), and the sum of squares that they leave."""
+
+    theta: Tensor
+    loadings: Tensor
+    error: float = float("inf")
+
+
+def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: int) -> Factors:
+    """Lowers ||A C^T - Theta W^T||^2 over Theta, W >= 0 from ``start``, at most ``epochs`` times.
+
+    Both factors in turn, each by coordinate descent (HALS; Cichocki & Phan 2009), extrapolated and
+    taken back where the error would rise (Ang & Gillis 2019, Neural Computation 31(2)).
+
+    Shape: start Theta (N, k), left as it is.
+    """
+    square_sum = matrix.square_sum
+    momentum, ceiling, level = 0.5, 1.0, float("inf")
+    nothing = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
+    best = plain = Factors(start, nothing)
+    theta, loadings = plain.theta, plain.loadings
+    lows: list[float] = []
+    for epoch in range(epochs):
+        cross = matrix.columns @ (matrix.rows.T @ theta)
+        new = _lowered(loadings, cross, theta.T @ theta, threads)
+        # The first programs extrapolate from nothing.
+        loadings = _beyond(new, plain.loadings if epoch else new, momentum)
+        cross = matrix.rows @ (matrix.columns.T @ loadings)
+        curvature = loadings.T @ loadings
+        moved = _lowered(theta, cross, curvature, threads)
+        error = square_sum - _gain(moved, cross, curvature)
+        if error < best.error:
+            best = Factors(moved, loadings, error)
+        lows.append(best.error)
+        if error > level:
+            theta, loadings, level = plain.theta, plain.loadings, float("inf")
+            ceiling, momentum = momentum, momentum / 1.5
+            continue
+        theta = _beyond(moved, plain.theta, momentum)
+        plain, level = Factors(moved, new), error
+        momentum, ceiling = min(ceiling, 1.05 * momentum, 0.95), min(1.0, 1.01 * ceiling)
+        if epoch >= _PATIENCE and lows[-1 - _PATIENCE] - lows[-1] <= _TOL * lows[-1]:
+            break
+    return best
+
+
+def _lowered(factor: Tensor, cross: Tensor, curvature: Tensor, threads: int) -> Tensor:
+    new = factor.clone()
+    descend(new, -cross, curvature.double().cpu(), _SWEEPS, threads)
+    return new
+
+
+def _beyond(new: Tensor, old: Tensor, momentum: float) -> Tensor:
+    return torch.lerp(old, new, 1 + momentum).clamp_min_(0)
+
+
+def _gain(theta: Tensor, cross: Tensor, curvature: Tensor) -> float:
+    """2 <Theta, cross> - <Theta^T Theta, curvature>: what the factors take off the squares."""
+    return float((2 * (theta * cross).sum() - ((theta.T @ theta) * curvature).sum()).double())

@@ -1,0 +1,93 @@
+"""The training loop: epochs until the loss has settled, the best kept, the history as data."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from tqdm import tqdm
+
+from neuralNMF.errors import NeuralNMFError
+from neuralNMF.least_squares.network import NeuralNMF, Pass
+from neuralNMF.least_squares.optimize import Optimizer
+
+_log = logging.getLogger(__name__)
+_LOG_EVERY = 10
+
+
+class Status(enum.Enum):
+    """Why training ended."""
+
+    CONVERGED = "converged: the loss has settled within the tolerance"
+    LIMIT = "stopped at the limit of epochs before the loss had settled: raise 'epochs', or 'tol'"
+    MINIMUM = "converged: none of the steps tried lowers the loss any further"
+
+
+@dataclass
+class Training:
+    """loss, mse: per entry of X, before the first epoch and after each; mse NaN if not known."""
+
+    status: Status
+    loss: list[float] = field(default_factory=list)
+    mse: list[float] = field(default_factory=list)
+
+
+def train(
+    network: NeuralNMF,
+    optimizer: Optimizer,
+    entries: float,
+    *,
+    epochs: int,
+    tol: float,
+    patience: int,
+    keep_best: bool = True,
+    name: str = "",
+    progress: bool = False,
+) -> Training:
+    """Up to ``epochs`` epochs; leaves the network at the best point that was seen.
+
+    Ends early once the best loss fell by less than ``tol`` of itself over ``patience`` epochs.
+    ``entries``: N x M, what losses are divided by. ``keep_best``: needed for an optimiser that may
+    go up; costs a copy of the parameters. ``name``: for the log and the progress bar; none, no log.
+    """
+    result = Training(Status.LIMIT)
+    best: list[Tensor] = []
+    lows = []
+    bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress, mininterval=1.0)
+    with bar:
+        for epoch in range(epochs + 1):
+            if epoch > 0:
+                if not optimizer.epoch():
+                    result.status = Status.MINIMUM
+                    break
+                bar.update()
+            loss, mse = _figures(optimizer.found, entries, name, epoch)
+            result.loss.append(loss)
+            result.mse.append(mse)
+            if keep_best and (not lows or loss < lows[-1]):
+                best = [theta.detach().clone() for theta in network.factors]
+            lows.append(min(loss, lows[-1]) if lows else loss)
+            error = f", mse {mse:.8g}" if math.isfinite(mse) else ""
+            bar.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
+            if name and epoch % _LOG_EVERY == 0:
+                _log.info("%s epoch %d: loss %.8g%s", name, epoch, loss, error)
+            if epoch >= patience and lows[-1 - patience] - lows[-1] <= tol * lows[-1 - patience]:
+                result.status = Status.CONVERGED
+                break
+    for theta, kept in zip(network.factors, best, strict=False):
+        theta.data = kept
+    if name:
+        _log.info("%s: %s (%d epochs)", name, result.status.value, len(result.loss) - 1)
+    return result
+
+
+def _figures(found: Pass, entries: float, name: str, epoch: int) -> tuple[float, float]:
+    loss, mse = found.loss.item() / entries, found.error.item() / entries
+    if not math.isfinite(loss):
+        raise NeuralNMFError(
+            f"the loss of {name} is {loss} at epoch {epoch}: lower 'lr', or take 'optimizer: auto'."
+        )
+    return loss, mse
