@@ -66,12 +66,12 @@ def poismf(counts: sp.csr_matrix, rank: int, seed: int, *, niter: int, **keys) -
 def row(fit: Callable[[int, int], Found], rank: int, seed: int, counts: Counts) -> dict:
     """A fit's deviance and seconds."""
     (usage, programs, iterations), seconds = timed(partial(fit, rank, seed))
-    theta, loadings = (
+    theta, programs_t = (
         torch.from_numpy(np.ascontiguousarray(factor, dtype=np.float64))
         for factor in (usage, programs.T)
     )
-    log_sum = counts.rates(theta, loadings).log_sum
-    deviance = counts.deviance(log_sum, counts.rate_total(theta, loadings))
+    log_sum = counts.rates(theta, programs_t).log_sum
+    deviance = counts.deviance(log_sum, counts.rate_total(theta, programs_t))
     return {"deviance": deviance, "seconds": seconds, "iterations": iterations}
 
 

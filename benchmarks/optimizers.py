@@ -66,12 +66,14 @@ def alternation(products: Counted, theta: torch.Tensor) -> list[tuple[int, float
     curve = []
     while products.passes < PASSES:
         own, cross = gram(theta), products.transposed_times(theta)
-        loadings = nnls(own, cross)
+        programs_t = nnls(own, cross)
         fit = (
-            products.square_sum - 2 * (loadings * cross).sum() + ((loadings @ own) * loadings).sum()
+            products.square_sum
+            - 2 * (programs_t * cross).sum()
+            + ((programs_t @ own) * programs_t).sum()
         )
         curve.append((products.passes, fit.item()))
-        usage = nnls(loadings.T @ loadings, products.times(loadings).double())
+        usage = nnls(programs_t.T @ programs_t, products.times(programs_t).double())
         theta = usage.to(theta.dtype)
     return curve
 

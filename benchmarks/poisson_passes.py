@@ -26,23 +26,23 @@ def measure(cells: int = CELLS, turns: int = TURNS) -> dict:
     matrix = sparse_counts(cells, GENES, PER_CELL)
     generator = torch.Generator().manual_seed(0)
     theta = torch.rand((cells, RANK), generator=generator) + 0.01
-    loadings = torch.rand((GENES, RANK), generator=generator, dtype=torch.float64) + 0.01
-    left, right = theta.numpy(), loadings.float().numpy()
+    programs_t = torch.rand((GENES, RANK), generator=generator, dtype=torch.float64) + 0.01
+    left, right = theta.numpy(), programs_t.float().numpy()
     products, counts = rows_products(matrix, threads=1), rows_counts(matrix, threads=1)
     gathered = tensor_counts(matrix)
     tasks = {
         BASE: lambda: (matrix @ right, matrix.T @ left),
         "least squares, compiled": lambda: (
-            products.times(loadings),
+            products.times(programs_t),
             products.transposed_times(theta),
         ),
-        "value": lambda: counts.rates(theta, loadings),
-        "value, both gradients": lambda: counts.rates(theta, loadings, rows=True, columns=True),
-        "value, gradient by loadings": lambda: counts.rates(theta, loadings, columns=True),
-        "pmf: curvature": lambda: counts.curvature(theta, loadings, loadings),
-        "pmf: hessian": lambda: counts.hessian(theta, loadings),
+        "value": lambda: counts.rates(theta, programs_t),
+        "value, both gradients": lambda: counts.rates(theta, programs_t, rows=True, columns=True),
+        "value, gradient by programs_t": lambda: counts.rates(theta, programs_t, columns=True),
+        "pmf: curvature": lambda: counts.curvature(theta, programs_t, programs_t),
+        "pmf: hessian": lambda: counts.hessian(theta, programs_t),
         "value, both gradients, torch gathers": lambda: gathered.rates(
-            theta, loadings, rows=True, columns=True
+            theta, programs_t, rows=True, columns=True
         ),
         "epoch, learned": optimizer("learned", counts).epoch,
         "epoch, pmf": optimizer("pmf", counts).epoch,

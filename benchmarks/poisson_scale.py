@@ -43,12 +43,12 @@ def optimizer(kind: str, counts: Counts) -> Multiplicative:
     """Of one layer, from a random start."""
     generator = torch.Generator().manual_seed(0)
     start = random_start(counts, RANK, generator)
-    theta, loadings = start.thetas[0], start.loadings[0]
+    theta, programs_t = start.thetas[0], start.programs_t[0]
     if kind == "learned":
-        return Multiplicative(LearnedPoisson([theta], loadings), counts)
+        return Multiplicative(LearnedPoisson([theta], programs_t), counts)
     # As in a fit: a cell's usage is one on average.
     size = float(theta.sum(1).mean())
-    return Multiplicative(PmfPoisson([theta / size], GammaPrior(), [loadings * size]), counts)
+    return Multiplicative(PmfPoisson([theta / size], GammaPrior(), [programs_t * size]), counts)
 
 
 def cost(kind: str, cells: int) -> dict:

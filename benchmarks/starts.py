@@ -24,12 +24,12 @@ RANK = 20
 def starts(products, generator, threads: int) -> dict:
     base = nndsvd_theta(*singular_vectors(products, RANK, generator))
     noise = random_theta(*base.shape, generator)
-    loadings = first_programs(products, RANK, generator, threads=threads)
+    programs_t = first_programs(products, RANK, generator, threads=threads)
     return {
         "random": random_theta(products.shape[0], RANK, generator),
         "singular vectors": base + 0.01 * base.mean() * noise,
         "singular vectors, blurred": base + 5 * base.mean(dim=0) * noise,
-        "best of six blurred (default)": usage_of(loadings, products, threads=threads),
+        "best of six blurred (default)": usage_of(programs_t, products, threads=threads),
     }
 
 
@@ -66,7 +66,7 @@ def main() -> None:
                 row = found.setdefault(label, {"mse": [], "programs_found": []})
                 row["mse"].append(auto.found.error.item() / entries)
                 if truth is not None:
-                    cosines = matched(auto.found.loadings[0].detach().numpy().T, truth)
+                    cosines = matched(auto.found.programs_t[0].detach().numpy().T, truth)
                     row["programs_found"].append(sum(c >= 0.95 for c in cosines))
         figures[name] = found
     save(out, "starts", figures)

@@ -38,9 +38,9 @@ def test_the_error_is_that_of_the_factors(threads, dtype):
     formed = (held.rows @ held.columns.T).double()
     assert held.square_sum == pytest.approx(formed.square().sum().item(), rel=1e-5)
     found = hals(held, start(dtype=dtype), 25, threads=threads)
-    left = (formed - found.theta.double() @ found.loadings.double().T).square().sum().item()
+    left = (formed - found.theta.double() @ found.programs_t.double().T).square().sum().item()
     assert found.error == pytest.approx(left, rel=1e-10 if dtype == torch.float64 else 1e-2)
-    assert min(found.theta.min(), found.loadings.min()) >= 0
+    assert min(found.theta.min(), found.programs_t.min()) >= 0
 
 
 def test_more_epochs_are_never_worse_and_the_start_stays():
@@ -72,7 +72,7 @@ def test_a_dead_program_and_a_matrix_of_zeros_make_no_nan():
     given = start()
     given[:, 2] = 0
     found = hals(low_rank(planted(), RANK), given, 20, threads=1)
-    assert torch.isfinite(found.theta).all() and torch.isfinite(found.loadings).all()
+    assert torch.isfinite(found.theta).all() and torch.isfinite(found.programs_t).all()
     nothing = LowRank(torch.zeros((CELLS, 3)), torch.zeros((GENES, 3)))
     found = hals(nothing, start(dtype=torch.float32), 20, threads=1)
     assert found.error == 0 and torch.isfinite(found.theta).all()

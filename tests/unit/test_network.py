@@ -83,7 +83,7 @@ def test_gradcheck_through_the_whole_network(depth, energy):
         values = {f"thetas.{layer}": leaf for layer, leaf in enumerate(leaves)}
         found = torch.func.functional_call(network, values, (products,))
         # Some genes stand for all: each output of a gradcheck costs a backward pass.
-        return found.loss, found.error, found.loadings[-1][:3]
+        return found.loss, found.error, found.programs_t[-1][:3]
 
     leaves = [torch.tensor(theta, requires_grad=True) for theta in thetas]
     assert torch.autograd.gradcheck(outputs, leaves, eps=1e-7, atol=1e-5, rtol=1e-4)
@@ -95,8 +95,8 @@ def test_the_loss_is_the_error_of_the_plainly_computed_product(depth):
     found = build(thetas)(products_of(X))
     assert found.loss.item() == pytest.approx(plain_reconstruction(thetas, X), rel=1e-10)
     assert found.error.item() == found.loss.item()
-    for loading, beta in zip(found.loadings, plain_betas(thetas, X), strict=True):
-        np.testing.assert_allclose(loading.detach().numpy().T, beta, atol=1e-10)
+    for program_t, beta in zip(found.programs_t, plain_betas(thetas, X), strict=True):
+        np.testing.assert_allclose(program_t.detach().numpy().T, beta, atol=1e-10)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -160,7 +160,7 @@ def test_a_dead_factor_is_as_if_it_were_not_there_and_makes_no_nan(layer, energy
         without[layer + 1] = np.delete(without[layer + 1], 1, axis=0)
     network = build(thetas, energy=energy)
     found = network(products_of(X))
-    assert (found.loadings[layer][:, 1] == 0).all()
+    assert (found.programs_t[layer][:, 1] == 0).all()
     other = build(without, energy=energy)(products_of(X))
     assert found.loss.item() == pytest.approx(other.loss.item(), rel=1e-10)
     found.loss.backward()
@@ -259,11 +259,11 @@ def test_curvatures_are_those_of_the_error_with_beta_held(depth):
 @pytest.mark.parametrize("rank", [1, 4, 5])
 def test_residual_and_curvature(rank):
     rng = np.random.default_rng(0)
-    X, theta, loadings = rng.random((12, 70)), rng.random((12, rank)), rng.random((70, rank))
-    leaves = [torch.tensor(a) for a in (theta.T @ theta, X.T @ theta, loadings)]
+    X, theta, programs_t = rng.random((12, 70)), rng.random((12, rank)), rng.random((70, rank))
+    leaves = [torch.tensor(a) for a in (theta.T @ theta, X.T @ theta, programs_t)]
     error, curvature = residual((X**2).sum(), *leaves)
-    assert error.item() == pytest.approx(((X - theta @ loadings.T) ** 2).sum())
-    np.testing.assert_allclose(curvature, loadings.T @ loadings)
+    assert error.item() == pytest.approx(((X - theta @ programs_t.T) ** 2).sum())
+    np.testing.assert_allclose(curvature, programs_t.T @ programs_t)
     assert not curvature.requires_grad
 
     def of_symmetric(gram, cross, reconstruction):

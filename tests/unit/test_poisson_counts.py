@@ -19,9 +19,9 @@ def problem():
     rng = np.random.default_rng(3)
     x = rng.poisson(0.8, (N, M)).astype(np.float64)
     x[5], x[:, 7] = 0, 0
-    theta, loadings = rng.gamma(1, 1, (N, K)), rng.gamma(1, 1, (M, K))
-    theta[2, 1] = loadings[3, 0] = 0
-    return x, rng.uniform(0.5, 2, N), theta, loadings
+    theta, programs_t = rng.gamma(1, 1, (N, K)), rng.gamma(1, 1, (M, K))
+    theta[2, 1] = programs_t[3, 0] = 0
+    return x, rng.uniform(0.5, 2, N), theta, programs_t
 
 
 def make(maker, x, scale, *, floor=0.0, dtype=torch.float64, borders=None):
@@ -29,22 +29,22 @@ def make(maker, x, scale, *, floor=0.0, dtype=torch.float64, borders=None):
     return maker(matrix, scale, floor=floor, dtype=dtype, borders=borders)
 
 
-def dense_rates(x, scale, theta, loadings):
-    rate = scale[:, None] * (theta @ loadings.T)
+def dense_rates(x, scale, theta, programs_t):
+    rate = scale[:, None] * (theta @ programs_t.T)
     return rate, np.divide(x, rate, where=x > 0, out=np.zeros_like(x))
 
 
 @pytest.mark.parametrize("maker", MAKERS)
 def test_sums_equal_the_dense_formula(maker, problem):
-    x, scale, theta, loadings = problem
-    rate, ratio = dense_rates(x, scale, theta, loadings)
+    x, scale, theta, programs_t = problem
+    rate, ratio = dense_rates(x, scale, theta, programs_t)
     counts = make(maker, x, scale)
-    found = counts.rates(torch.tensor(theta), torch.tensor(loadings), rows=True, columns=True)
+    found = counts.rates(torch.tensor(theta), torch.tensor(programs_t), rows=True, columns=True)
     seen = x > 0
     assert found.log_sum == pytest.approx((x[seen] * np.log(rate[seen])).sum(), rel=1e-12)
-    np.testing.assert_allclose(found.rows, scale[:, None] * (ratio @ loadings), rtol=1e-12)
+    np.testing.assert_allclose(found.rows, scale[:, None] * (ratio @ programs_t), rtol=1e-12)
     np.testing.assert_allclose(found.columns, ratio.T @ (scale[:, None] * theta), rtol=1e-12)
-    assert counts.rate_total(torch.tensor(theta), torch.tensor(loadings)) == pytest.approx(
+    assert counts.rate_total(torch.tensor(theta), torch.tensor(programs_t)) == pytest.approx(
         rate.sum(), rel=1e-12
     )
     np.testing.assert_allclose(counts.totals, x.sum(1), rtol=1e-12)
@@ -53,9 +53,9 @@ def test_sums_equal_the_dense_formula(maker, problem):
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("wanted", [(True, False), (False, True), (False, False)])
 def test_what_is_not_asked_for_changes_nothing(maker, problem, wanted):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     counts = make(maker, x, scale)
-    small = torch.tensor(theta), torch.tensor(loadings)
+    small = torch.tensor(theta), torch.tensor(programs_t)
     both = counts.rates(*small, rows=True, columns=True)
     some = counts.rates(*small, rows=wanted[0], columns=wanted[1])
     assert some.log_sum == pytest.approx(both.log_sum, rel=1e-14)
@@ -69,22 +69,22 @@ def test_what_is_not_asked_for_changes_nothing(maker, problem, wanted):
 
 @pytest.mark.parametrize("maker", MAKERS)
 def test_curvature_equals_the_dense_formula(maker, problem):
-    x, scale, theta, loadings = problem
-    rate, ratio = dense_rates(x, scale, theta, loadings)
+    x, scale, theta, programs_t = problem
+    rate, ratio = dense_rates(x, scale, theta, programs_t)
     direction = np.random.default_rng(5).normal(size=(M, K))
     bend = np.divide(ratio * (scale[:, None] * (theta @ direction.T)), rate, where=x > 0, out=0 * x)
     columns, rows = make(maker, x, scale).curvature(
-        *(torch.tensor(part) for part in (theta, loadings, direction)), rows=True
+        *(torch.tensor(part) for part in (theta, programs_t, direction)), rows=True
     )
     np.testing.assert_allclose(columns, bend.T @ (scale[:, None] * theta), rtol=1e-11, atol=1e-12)
-    wanted = scale[:, None] * (ratio @ direction - bend @ loadings)
+    wanted = scale[:, None] * (ratio @ direction - bend @ programs_t)
     np.testing.assert_allclose(rows, wanted, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("maker", [*MAKERS, "dense"])
 def test_hessian_equals_the_dense_formula(maker, problem):
-    x, scale, theta, loadings = problem
-    rate, ratio = dense_rates(x, scale, theta, loadings)
+    x, scale, theta, programs_t = problem
+    rate, ratio = dense_rates(x, scale, theta, programs_t)
     weight = np.divide(ratio, rate, where=x > 0, out=0 * x)
     u = scale[:, None] * theta
     wanted = np.einsum("ij,ia,ib->jab", weight, u, u)[:, *np.tril_indices(K)]
@@ -92,7 +92,7 @@ def test_hessian_equals_the_dense_formula(maker, problem):
         counts = dense_counts(torch.tensor(x), scale, floor=0.0, rows=10)
     else:
         counts = make(maker, x, scale, borders=(0, 9, N))
-    found = counts.hessian(torch.tensor(theta), torch.tensor(loadings))
+    found = counts.hessian(torch.tensor(theta), torch.tensor(programs_t))
     np.testing.assert_allclose(found, wanted, rtol=1e-11)
 
 
@@ -100,8 +100,8 @@ def test_hessian_equals_the_dense_formula(maker, problem):
 @pytest.mark.parametrize("borders", [(0, 7, 7, 22, 23), tuple(range(N + 1))])
 def test_any_chunks_give_the_same(maker, problem, borders):
     """Odd chunks, an empty one, a cell a chunk."""
-    x, scale, theta, loadings = problem
-    small = torch.tensor(theta), torch.tensor(loadings)
+    x, scale, theta, programs_t = problem
+    small = torch.tensor(theta), torch.tensor(programs_t)
     whole, cut = make(maker, x, scale), make(maker, x, scale, borders=borders)
     one, many = (c.rates(*small, rows=True, columns=True) for c in (whole, cut))
     assert many.log_sum == pytest.approx(one.log_sum, rel=1e-13)
@@ -111,13 +111,13 @@ def test_any_chunks_give_the_same(maker, problem, borders):
 
 
 def test_threads_and_precisions_agree(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
     results = []
     for threads, dtype in ((1, torch.float64), (2, torch.float64), (2, torch.float32)):
         counts = rows_counts(matrix, scale, dtype=dtype, threads=threads)
         part = torch.tensor(theta, dtype=dtype)
-        results.append(counts.rates(part, torch.tensor(loadings), rows=True, columns=True))
+        results.append(counts.rates(part, torch.tensor(programs_t), rows=True, columns=True))
     for other, tolerance in zip(results[1:], (1e-13, 2e-6), strict=True):
         assert other.log_sum == pytest.approx(results[0].log_sum, rel=tolerance)
         np.testing.assert_allclose(other.rows, results[0].rows, rtol=tolerance)
@@ -125,10 +125,10 @@ def test_threads_and_precisions_agree(problem):
 
 
 def test_the_same_threads_give_the_same_bytes(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
     counts = rows_counts(matrix, scale, threads=2)
-    small = torch.tensor(theta, dtype=torch.float32), torch.tensor(loadings)
+    small = torch.tensor(theta, dtype=torch.float32), torch.tensor(programs_t)
     runs = [counts.rates(*small, rows=True, columns=True) for _ in range(3)]
     for other in runs[1:]:
         assert other.log_sum == runs[0].log_sum
@@ -138,12 +138,12 @@ def test_the_same_threads_give_the_same_bytes(problem):
 
 @pytest.mark.parametrize("maker", MAKERS)
 def test_deviance_equals_the_dense_formula(maker, problem):
-    x, scale, theta, loadings = problem
-    rate, _ = dense_rates(x, scale, theta, loadings)
+    x, scale, theta, programs_t = problem
+    rate, _ = dense_rates(x, scale, theta, programs_t)
     logs = np.log(np.where(x > 0, x, 1) / np.where(x > 0, rate, 1))
     wanted = 2 * (x * logs - (x - rate)).sum()
     found = poisson_deviance(
-        torch.tensor(theta), torch.tensor(loadings), make(maker, x, scale, floor=1e-30)
+        torch.tensor(theta), torch.tensor(programs_t), make(maker, x, scale, floor=1e-30)
     )
     assert found.dtype == torch.float64
     assert float(found) == pytest.approx(wanted, rel=1e-12)
@@ -163,47 +163,47 @@ def test_gradcheck_through_two_layers(maker, problem):
 
 
 def test_gradients_only_where_needed(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     counts = make(rows_counts, x, scale)
     fixed = torch.tensor(theta)
-    free = torch.tensor(loadings, requires_grad=True)
+    free = torch.tensor(programs_t, requires_grad=True)
     (3 * PoissonDeviance.apply(fixed, free, counts)).backward()
     _, _, gain, cost = gradient_parts(fixed, free.detach(), counts)
     np.testing.assert_allclose(free.grad, 6 * (cost - gain), rtol=1e-12)
 
 
 def test_multiplicative_step_from_the_parts_lowers_the_deviance(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     counts = make(rows_counts, x, scale, floor=1e-10)
-    theta, loadings = torch.tensor(theta), torch.tensor(loadings)
-    before = float(poisson_deviance(theta, loadings, counts))
-    gain, cost, _, _ = gradient_parts(theta, loadings, counts)
+    theta, programs_t = torch.tensor(theta), torch.tensor(programs_t)
+    before = float(poisson_deviance(theta, programs_t, counts))
+    gain, cost, _, _ = gradient_parts(theta, programs_t, counts)
     theta = theta * gain / cost
-    between = float(poisson_deviance(theta, loadings, counts))
-    _, _, gain, cost = gradient_parts(theta, loadings, counts)
-    after = float(poisson_deviance(theta, loadings * gain / cost, counts))
+    between = float(poisson_deviance(theta, programs_t, counts))
+    _, _, gain, cost = gradient_parts(theta, programs_t, counts)
+    after = float(poisson_deviance(theta, programs_t * gain / cost, counts))
     assert after < between < before
 
 
 def test_a_count_where_the_model_says_zero_stays_finite(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     theta[0] = 0
     x[0, 0] = 3
     counts = make(rows_counts, x, scale, floor=1e-10, dtype=torch.float32)
     theta = torch.tensor(theta, dtype=torch.float32, requires_grad=True)
-    loadings = torch.tensor(loadings, requires_grad=True)
-    value = poisson_deviance(theta, loadings, counts)
+    programs_t = torch.tensor(programs_t, requires_grad=True)
+    value = poisson_deviance(theta, programs_t, counts)
     value.backward()
     assert torch.isfinite(value) and torch.isfinite(theta.grad).all()
-    assert torch.isfinite(loadings.grad).all()
+    assert torch.isfinite(programs_t.grad).all()
     assert (theta.grad[0] < 0).any()
 
 
 def test_a_nan_is_not_swallowed(problem):
-    x, scale, theta, loadings = problem
+    x, scale, theta, programs_t = problem
     theta[1, 1] = np.nan
     value = poisson_deviance(
-        torch.tensor(theta), torch.tensor(loadings), make(rows_counts, x, scale)
+        torch.tensor(theta), torch.tensor(programs_t), make(rows_counts, x, scale)
     )
     assert torch.isnan(value)
 

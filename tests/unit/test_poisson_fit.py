@@ -277,11 +277,11 @@ def test_blood_cells(shared_data, tmp_path):
 def test_a_step_that_is_given_up_leaves_everything_as_it_was(kind, epochs, monkeypatch):
     counts = rows_counts(sp.csr_matrix(draw().astype(np.float32)), dtype=torch.float64)
     rng = np.random.default_rng(0)
-    theta, loadings = (torch.tensor(rng.gamma(1.0, 1.0, (n, 5))) for n in counts.shape)
+    theta, programs_t = (torch.tensor(rng.gamma(1.0, 1.0, (n, 5))) for n in counts.shape)
     if kind == "learned":
-        network = LearnedPoisson([theta], loadings / loadings.sum(0))
+        network = LearnedPoisson([theta], programs_t / programs_t.sum(0))
     else:
-        network = PmfPoisson([theta], GammaPrior(0.3, 1.0), [loadings])
+        network = PmfPoisson([theta], GammaPrior(0.3, 1.0), [programs_t])
     optimizer = Multiplicative(network, counts)
     for _ in range(epochs):
         assert optimizer.epoch()

@@ -50,19 +50,21 @@ def test_it_reaches_the_optimum_of_scikit_learn(problem):
 def test_the_reported_deviance_is_that_of_the_returned_factors(problem):
     counts = rows_counts(problem)
     found = fit(counts)
-    again = float(poisson_deviance(found.theta, found.loadings, counts))
+    again = float(poisson_deviance(found.theta, found.programs_t, counts))
     assert found.deviance == pytest.approx(again, rel=1e-12)
     assert found.deviance <= min(found.history) * (1 + 1e-6)
-    np.testing.assert_allclose(found.loadings.sum(0), 1, rtol=1e-12)
+    np.testing.assert_allclose(found.programs_t.sum(0), 1, rtol=1e-12)
 
 
 def test_at_the_optimum_the_conditions_of_kuhn_and_tucker_hold(problem):
     counts = rows_counts(problem, dtype=torch.float64)
     found = fit(counts, tol=1e-12, passes=5000, starts=1)
-    gain, cost, gain_loadings, cost_loadings = gradient_parts(found.theta, found.loadings, counts)
+    gain, cost, gain_programs_t, cost_programs_t = gradient_parts(
+        found.theta, found.programs_t, counts
+    )
     for factor, up, down in (
         (found.theta, gain, cost),
-        (found.loadings, gain_loadings, cost_loadings.expand_as(gain_loadings)),
+        (found.programs_t, gain_programs_t, cost_programs_t.expand_as(gain_programs_t)),
     ):
         slope = (down - up) / down
         assert float(slope.min()) > -1e-3
@@ -74,12 +76,12 @@ def test_plain_em_never_raises_the_deviance(problem):
     counts = rows_counts(problem, dtype=torch.float64)
     generator = torch.Generator().manual_seed(1)
     theta = torch.rand((120, 3), generator=generator, dtype=torch.float64)
-    loadings = torch.rand((50, 3), generator=generator, dtype=torch.float64)
+    programs_t = torch.rand((50, 3), generator=generator, dtype=torch.float64)
     values = []
     for _ in range(30):
-        values.append(float(poisson_deviance(theta, loadings, counts)))
-        found = counts.rates(theta, loadings, rows=True, columns=True)
-        theta, loadings = em_step(theta, loadings, found, counts.scale[:, None])
+        values.append(float(poisson_deviance(theta, programs_t, counts)))
+        found = counts.rates(theta, programs_t, rows=True, columns=True)
+        theta, programs_t = em_step(theta, programs_t, found, counts.scale[:, None])
     assert (np.diff(values) <= 1e-9 * values[0]).all()
     # The step keeps every cell's total.
     np.testing.assert_allclose(theta.sum(1), problem.sum(1).A1, atol=1e-6)
@@ -89,12 +91,14 @@ def test_library_sizes_only_rescale_the_cells(problem):
     """The model of depth 1 is the same with any library sizes; Theta is divided by them."""
     scale = np.random.default_rng(2).uniform(0.5, 2, 120)
     start = torch.rand((120, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    loadings = torch.rand((50, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    programs_t = torch.rand(
+        (50, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(5)
+    )
     plain, sized = (
         fit(rows_counts(problem, s, dtype=torch.float64), starts=[pair], passes=40)
         for s, pair in (
-            (None, (start, loadings)),
-            (scale, (start / torch.tensor(scale)[:, None], loadings)),
+            (None, (start, programs_t)),
+            (scale, (start / torch.tensor(scale)[:, None], programs_t)),
         )
     )
     assert sized.deviance == pytest.approx(plain.deviance, rel=1e-8)
@@ -119,7 +123,7 @@ def test_every_way_to_hold_the_counts_gives_the_same(problem, kind):
 
 def test_same_seed_same_bytes_other_seed_other_start(problem):
     first, again, other = (fit(rows_counts(problem), seed=s, passes=10) for s in (0, 0, 1))
-    assert torch.equal(first.theta, again.theta) and torch.equal(first.loadings, again.loadings)
+    assert torch.equal(first.theta, again.theta) and torch.equal(first.programs_t, again.programs_t)
     assert not torch.equal(first.theta, other.theta)
 
 
@@ -129,9 +133,9 @@ def test_empty_cells_and_genes_make_no_nan():
     scale = np.ones(20)
     scale[4] = 0
     found = fit(rows_counts(scipy.sparse.csr_matrix(x), scale), rank=4)
-    assert torch.isfinite(found.theta).all() and torch.isfinite(found.loadings).all()
+    assert torch.isfinite(found.theta).all() and torch.isfinite(found.programs_t).all()
     assert np.isfinite(found.deviance)
-    assert (found.theta[4] == 0).all() and (found.loadings[3] == 0).all()
+    assert (found.theta[4] == 0).all() and (found.programs_t[3] == 0).all()
 
 
 def test_the_limit_of_passes_is_kept_and_reported(problem):

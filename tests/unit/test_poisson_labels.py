@@ -120,12 +120,12 @@ def held_out_accuracy(seed, *, guided, cells=300):
         starts = [guided_start(sample_of(counts, matrix), totals, known, 2, generator)]
     found = kl_nmf(counts, 2, generator=generator, starts=starts)
     theta = found.theta.sqrt().requires_grad_()
-    loadings = found.loadings.sqrt().requires_grad_()
+    programs_t = found.programs_t.sqrt().requires_grad_()
     head, known = LabelHead(2, 2, dtype=torch.float64), torch.tensor(known)
-    adam = torch.optim.Adam([theta, loadings, *head.parameters()], lr=0.02)
+    adam = torch.optim.Adam([theta, programs_t, *head.parameters()], lr=0.02)
     for _ in range(40 if guided else 0):
         adam.zero_grad()
-        loss = poisson_deviance(theta.square(), loadings.square(), counts) / found.deviance
+        loss = poisson_deviance(theta.square(), programs_t.square(), counts) / found.deviance
         (loss + 0.1 * head.loss(theta.square(), known)).backward()
         adam.step()
     usage = theta.detach().square()
@@ -157,14 +157,14 @@ def test_a_start_from_labels_follows_the_classes(rank):
     for c, mine in enumerate([0, 1, 2, UNLABELLED]):
         np.testing.assert_allclose(totals[:, c], dense[codes == mine].sum(0), rtol=1e-6)
     generator = torch.Generator().manual_seed(0)
-    theta, loadings = guided_start(sample_of(counts, x), totals, codes, rank, generator)
-    assert theta.shape == (40, rank) and loadings.shape == (30, rank)
+    theta, programs_t = guided_start(sample_of(counts, x), totals, codes, rank, generator)
+    assert theta.shape == (40, rank) and programs_t.shape == (30, rank)
     np.testing.assert_allclose(scale * theta.sum(1).numpy(), dense.sum(1), rtol=1e-2)
-    np.testing.assert_allclose(loadings.sum(0), 1, rtol=1e-12)
-    assert (theta > 0).all() and (loadings[dense.sum(0) > 0, : min(rank, 3)] > 0).all()
+    np.testing.assert_allclose(programs_t.sum(0), 1, rtol=1e-12)
+    assert (theta > 0).all() and (programs_t[dense.sum(0) > 0, : min(rank, 3)] > 0).all()
     own = [0, 1, 0] if rank == 2 else [0, 1, 2]
     for c in range(3):
-        fits = [np.corrcoef(totals[:, c], loadings[:, q])[0, 1] for q in range(max(own) + 1)]
+        fits = [np.corrcoef(totals[:, c], programs_t[:, q])[0, 1] for q in range(max(own) + 1)]
         assert np.argmax(fits) == own[c]
         others = [q for q in range(max(own) + 1) if q != own[c]]
         assert (theta[codes == c][:, others].sum(1) < 0.3 * theta[codes == c][:, own[c]]).all()

@@ -9,7 +9,7 @@ import torch
 from neuralNMF.cells.count_dense import dense_counts
 from neuralNMF.cells.counts import rows_counts
 from neuralNMF.errors import InputError
-from neuralNMF.poisson.pmf import PmfState, pmf_loadings
+from neuralNMF.poisson.pmf import PmfState, pmf_programs_t
 from neuralNMF.poisson.posterior import (
     GammaPosterior,
     GammaPrior,
@@ -153,7 +153,7 @@ def check_against_differences(function, *inputs, seed=0):
 def test_the_gradient_by_theta_is_that_of_the_fixed_point(direct):
     x, theta, scale, _ = draw(5, cells=8, genes=4, rank=2)
     counts = sparse(x, scale)
-    check_against_differences(lambda part: pmf_loadings(part, counts, fresh(direct)), theta)
+    check_against_differences(lambda part: pmf_programs_t(part, counts, fresh(direct)), theta)
 
 
 def test_the_gradient_goes_through_two_layers():
@@ -161,8 +161,8 @@ def test_the_gradient_goes_through_two_layers():
     counts = sparse(x, scale)
 
     def last(first, second):
-        loadings = pmf_loadings(first, counts, fresh())
-        return pmf_loadings(second, loadings.T, fresh())
+        programs_t = pmf_programs_t(first, counts, fresh())
+        return pmf_programs_t(second, programs_t.T, fresh())
 
     second = np.random.default_rng(1).gamma(1, 1, (3, 2))
     check_against_differences(last, theta, second)
@@ -177,7 +177,7 @@ def test_a_gradient_borrowed_from_the_last_update_alone_would_be_wrong():
         leaf = torch.tensor(theta, requires_grad=True)
         state = fresh(direct=False)
         state.adjoint_steps = steps
-        pmf_loadings(leaf, counts, state).square().sum().backward()
+        pmf_programs_t(leaf, counts, state).square().sum().backward()
         gradients.append(leaf.grad)
     assert (gradients[0] - gradients[1]).norm() > 0.1 * gradients[0].norm()
 
@@ -193,10 +193,10 @@ def test_empty_rows_columns_and_dead_or_equal_factors_make_no_nan(dtype, memory)
     counts = rows_counts(matrix, scale, dtype=dtype)
     theta = torch.tensor(theta, dtype=dtype, requires_grad=True)
     state = PmfState(PRIOR, steps=50, hessian_bytes=memory)
-    loadings = pmf_loadings(theta, counts, state)
-    loadings.square().sum().backward()
+    programs_t = pmf_programs_t(theta, counts, state)
+    programs_t.square().sum().backward()
     assert np.isfinite(state.solution.elbo).all()
-    assert torch.isfinite(loadings).all() and (loadings > 0).all()
+    assert torch.isfinite(programs_t).all() and (programs_t > 0).all()
     assert torch.isfinite(theta.grad).all()
     # Without counts to explain, the posterior is the prior.
     np.testing.assert_allclose(state.posterior.shape[:, 1], PRIOR.shape, rtol=1e-6)
@@ -210,7 +210,9 @@ def test_float32_gradient_is_close_to_float64():
     for dtype in (torch.float64, torch.float32):
         leaf = torch.tensor(theta, dtype=dtype, requires_grad=True)
         state = PmfState(PRIOR, steps=300, tol=0.0, adjoint_tol=1e-6)
-        pmf_loadings(leaf, rows_counts(matrix, scale, dtype=dtype), state).square().sum().backward()
+        pmf_programs_t(
+            leaf, rows_counts(matrix, scale, dtype=dtype), state
+        ).square().sum().backward()
         gradients.append(leaf.grad.double())
     assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[0].norm()
 

@@ -56,7 +56,7 @@ def test_random_starts_leave_planted_programs_merged(planted):
     dataset, truth = open_dataset(planted), np.load(planted.with_name("planted_truth.npz"))
     counts = rows_counts(dataset.rows(0, CELLS), threads=1)
     found = kl_nmf(counts, FINE, generator=torch.Generator().manual_seed(0))
-    assert least_cosine(found.loadings.numpy().T, truth["fine"]) < 0.5
+    assert least_cosine(found.programs_t.numpy().T, truth["fine"]) < 0.5
 
 
 def test_a_sample_of_the_cells_is_enough(planted, monkeypatch):
@@ -87,10 +87,10 @@ def test_usage_and_programs_given_the_other_are_at_their_minimum():
     assert (usage[7] == 0).all()
     generator = torch.Generator().manual_seed(0)
     first = torch.rand((50, 4), generator=generator, dtype=torch.float64)
-    loadings = programs_given(counts, usage, first, passes=3000)
-    *_, gain, cost = gradient_parts(usage, loadings, counts)
-    assert _broken(loadings, gain, cost.expand_as(gain)) < 2e-2
-    assert (loadings[9] == 0).all()
+    programs_t = programs_given(counts, usage, first, passes=3000)
+    *_, gain, cost = gradient_parts(usage, programs_t, counts)
+    assert _broken(programs_t, gain, cost.expand_as(gain)) < 2e-2
+    assert (programs_t[9] == 0).all()
 
 
 def _broken(factor: torch.Tensor, gain: torch.Tensor, cost: torch.Tensor) -> float:
@@ -109,11 +109,11 @@ def test_rows_that_are_alike_are_merged():
     entries = torch.from_numpy(masses * (profiles[group] + 0.02 * rng.random((8, 40))))
     assert merge_rows(entries, 3).tolist() == group.tolist()
     assert merge_rows(entries, 8).tolist() == list(range(8))
-    theta, loadings = merged_start(entries, 3, torch.Generator().manual_seed(0))
+    theta, programs_t = merged_start(entries, 3, torch.Generator().manual_seed(0))
     assert theta.argmax(1).tolist() == group.tolist()
-    assert (theta > 0).all() and (loadings > 0).all()
+    assert (theta > 0).all() and (programs_t > 0).all()
     np.testing.assert_allclose(theta.sum(1), entries.sum(1), rtol=1e-12)
-    np.testing.assert_allclose(loadings.sum(0), 1, rtol=1e-12)
+    np.testing.assert_allclose(programs_t.sum(0), 1, rtol=1e-12)
 
 
 def test_the_first_merger_is_the_one_that_costs_least():

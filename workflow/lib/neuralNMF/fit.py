@@ -127,7 +127,7 @@ def _demand(
 def _model(fitted: Fitted, dataset: Dataset) -> Model:
     factors = canonical(
         [theta.cpu().numpy() for theta in fitted.thetas],
-        [loading.numpy().T for loading in fitted.loadings],
+        [program_t.numpy().T for program_t in fitted.programs_t],
     )
     obs = dataset.obs.assign(**fitted.cells, cell_scale=fitted.cell_scale)
     var = dataset.var.assign(gene_scale=fitted.gene_scale)

@@ -22,8 +22,8 @@ class DenseBlock:
     entries: Tensor
     scale: Tensor
 
-    def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
-        scaled, small = self._prepared(theta, loadings)
+    def rates(self, theta, programs_t, floor, rows, columns) -> float:  # noqa: D102
+        scaled, small = self._prepared(theta, programs_t)
         rate = scaled @ small.T + floor
         wide = torch.float32 if rate.device.type == "mps" else torch.float64
         log_sum = float(torch.xlogy(self.entries, rate).sum(dtype=wide))
@@ -34,8 +34,8 @@ class DenseBlock:
             columns += (ratio.T @ scaled).cpu().double()
         return log_sum
 
-    def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
-        scaled, small = self._prepared(theta, loadings)
+    def curvature(self, theta, programs_t, direction, floor, rows, columns) -> None:  # noqa: D102
+        scaled, small = self._prepared(theta, programs_t)
         direction = direction.to(small)
         rate = scaled @ small.T + floor
         ratio = _ratio(self.entries, rate)
@@ -45,8 +45,8 @@ class DenseBlock:
             rows.mul_(self.scale.to(rows)[:, None])
         columns += (bend.T @ scaled).cpu().double()
 
-    def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
-        scaled, small = self._prepared(theta, loadings)
+    def hessian(self, theta, programs_t, floor, out) -> None:  # noqa: D102
+        scaled, small = self._prepared(theta, programs_t)
         rate = scaled @ small.T + floor
         weight = _ratio(_ratio(self.entries, rate), rate)
         low, high = torch.tril_indices(theta.shape[1], theta.shape[1], device=theta.device)
@@ -58,9 +58,9 @@ class DenseBlock:
         entries = self.entries.cpu()
         return CountSums.of(entries.reshape(-1), entries.sum(1, dtype=torch.float64))
 
-    def _prepared(self, theta: Tensor, loadings: Tensor) -> tuple[Tensor, Tensor]:
+    def _prepared(self, theta: Tensor, programs_t: Tensor) -> tuple[Tensor, Tensor]:
         scaled = theta.detach() * self.scale.to(theta)[:, None]
-        return scaled, loadings.detach().to(theta)
+        return scaled, programs_t.detach().to(theta)
 
 
 def dense_counts(

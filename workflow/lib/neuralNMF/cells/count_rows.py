@@ -25,32 +25,32 @@ _PIECE = 1 << 20
 class Block(Protocol):
     """Some consecutive cells of X.
 
-    Shape: theta (n, k), in the precision of the fit; loadings, direction (M, k) float64 on the
+    Shape: theta (n, k), in the precision of the fit; programs_t, direction (M, k) float64 on the
     host; ``rows`` (n, k) is overwritten, ``columns`` (M, k) float64 on the host is added to.
     """
 
     def rates(
         self,
         theta: Tensor,
-        loadings: Tensor,
+        programs_t: Tensor,
         floor: float,
         rows: Tensor | None,
         columns: Tensor | None,
     ) -> float:
-        """Sum of x log lambda; where asked for, its derivatives by theta and by the loadings."""
+        """Sum of x log lambda; where asked for, its derivatives by theta and by the programs_t."""
 
     def curvature(
         self,
         theta: Tensor,
-        loadings: Tensor,
+        programs_t: Tensor,
         direction: Tensor,
         floor: float,
         rows: Tensor | None,
         columns: Tensor,
     ) -> None:
-        """Derivatives of sum x omega / lambda: by theta, and minus that by the loadings."""
+        """Derivatives of sum x omega / lambda: by theta, and minus that by the programs_t."""
 
-    def hessian(self, theta: Tensor, loadings: Tensor, floor: float, out: Tensor) -> None:
+    def hessian(self, theta: Tensor, programs_t: Tensor, floor: float, out: Tensor) -> None:
         """Adds the packed lower triangles of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T to ``out``.
 
         Shape: out (M, k (k + 1) / 2) float64 on the host.
@@ -101,8 +101,8 @@ class RowsBlock:
         self._unsigned = np.asarray(self.indices).view(np.uint32)
         self._borders = split_rows(self.indptr, self.threads)
 
-    def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
-        array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
+    def rates(self, theta, programs_t, floor, rows, columns) -> float:  # noqa: D102
+        array, (narrow,), scale, floor = self._prepared(theta, floor, programs_t)
         partial, parts = self._slices(array, theta.shape[1] if columns is not None else 0)
         logs = np.zeros(self._borders.size - 1)
         rate_sums(
@@ -127,8 +127,8 @@ class RowsBlock:
             _add_in_order(columns, parts)
         return float(logs.sum())
 
-    def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
-        array, (narrow, along), scale, floor = self._prepared(theta, floor, loadings, direction)
+    def curvature(self, theta, programs_t, direction, floor, rows, columns) -> None:  # noqa: D102
+        array, (narrow, along), scale, floor = self._prepared(theta, floor, programs_t, direction)
         partial, parts = self._slices(array, theta.shape[1])
         curvature_sums(
             self._borders,
@@ -149,8 +149,8 @@ class RowsBlock:
         )
         _add_in_order(columns, parts)
 
-    def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
-        array, (narrow,), scale, floor = self._prepared(theta, floor, loadings)
+    def hessian(self, theta, programs_t, floor, out) -> None:  # noqa: D102
+        array, (narrow,), scale, floor = self._prepared(theta, floor, programs_t)
         partial, parts = self._slices(array, out.shape[1])
         hessian_sums(
             self._borders,

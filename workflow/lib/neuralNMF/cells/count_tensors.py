@@ -27,8 +27,8 @@ class TensorBlock:
     data: Tensor
     scale: Tensor
 
-    def rates(self, theta, loadings, floor, rows, columns) -> float:  # noqa: D102
-        scaled, small, added = self._prepared(theta, columns, loadings)
+    def rates(self, theta, programs_t, floor, rows, columns) -> float:  # noqa: D102
+        scaled, small, added = self._prepared(theta, columns, programs_t)
         log_sum = torch.zeros((), dtype=_wide(scaled), device=scaled.device)
         if rows is not None:
             rows.zero_()
@@ -47,8 +47,8 @@ class TensorBlock:
             columns += added.cpu().double()
         return float(log_sum)
 
-    def curvature(self, theta, loadings, direction, floor, rows, columns) -> None:  # noqa: D102
-        scaled, small, added = self._prepared(theta, columns, loadings, direction)
+    def curvature(self, theta, programs_t, direction, floor, rows, columns) -> None:  # noqa: D102
+        scaled, small, added = self._prepared(theta, columns, programs_t, direction)
         if rows is not None:
             rows.zero_()
         for row, gene, x in self._gathers(1):
@@ -63,8 +63,8 @@ class TensorBlock:
             rows.mul_(self.scale.to(rows.dtype)[:, None])
         columns += added.cpu().double()
 
-    def hessian(self, theta, loadings, floor, out) -> None:  # noqa: D102
-        scaled, small, added = self._prepared(theta, out, loadings)
+    def hessian(self, theta, programs_t, floor, out) -> None:  # noqa: D102
+        scaled, small, added = self._prepared(theta, out, programs_t)
         low, high = torch.tril_indices(theta.shape[1], theta.shape[1], device=theta.device)
         # As many entries at a time as elsewhere: each non-zero has k (k + 1) / 2 of them here.
         for row, gene, x in self._gathers(theta.shape[1]):

@@ -1,6 +1,6 @@
 """The counts as Poisson models see them: a stream of blocks of cells, and one pass over it.
 
-Rates are lambda = diag(s) Theta W^T + floor with library sizes s (N,), Theta (N, k), loadings W
+Rates are lambda = diag(s) Theta W^T + floor with library sizes s (N,), Theta (N, k), programs_t W
 (M, k). ``floor`` is a background rate so small that it changes nothing (1e-10 counts by default),
 except that a count where the model says zero has a finite deviance and gradient, not infinite
 ones.
@@ -84,36 +84,36 @@ class Counts:
         self.totals = torch.from_numpy(np.concatenate([part.cells for part in sums]))
 
     def rates(
-        self, theta: Tensor, loadings: Tensor, *, rows: bool = False, columns: bool = False
+        self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
     ) -> RatePass:
         """Sum of x log lambda and, where asked for, its derivatives, in one pass.
 
-        Shape: theta (N, k) on the device, loadings (M, k) float64 on the host.
+        Shape: theta (N, k) on the device, programs_t (M, k) float64 on the host.
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
-        by_column = _zeros(loadings) if columns else None
+        by_column = _zeros(programs_t) if columns else None
         log_sum = 0.0
         for start, stop, block in self._blocks():
             mine = None if by_row is None else by_row[start:stop]
-            log_sum += block.rates(theta[start:stop], loadings, self.floor, mine, by_column)
+            log_sum += block.rates(theta[start:stop], programs_t, self.floor, mine, by_column)
         return RatePass(log_sum, by_row, by_column)
 
     def curvature(
-        self, theta: Tensor, loadings: Tensor, direction: Tensor, *, rows: bool = False
+        self, theta: Tensor, programs_t: Tensor, direction: Tensor, *, rows: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         """(-dF/dW, dF/dTheta) of F = sum of x omega / lambda, omega = diag(s) Theta direction^T.
 
-        Shape: direction as loadings (M, k); returns (M, k) float64 on the host and (N, k) or None.
+        Shape: direction (M, k) as programs_t; returns (M, k) float64 (host), (N, k) or None.
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
-        by_column = _zeros(loadings)
+        by_column = _zeros(programs_t)
         for start, stop, block in self._blocks():
             mine = None if by_row is None else by_row[start:stop]
             part = theta[start:stop]
-            block.curvature(part, loadings, direction, self.floor, mine, by_column)
+            block.curvature(part, programs_t, direction, self.floor, mine, by_column)
         return by_column, by_row
 
-    def hessian(self, theta: Tensor, loadings: Tensor) -> Tensor:
+    def hessian(self, theta: Tensor, programs_t: Tensor) -> Tensor:
         """H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i, for every gene j.
 
         Shape: returns the lower triangles by rows, (M, k (k + 1) / 2) float64 on the host.
@@ -121,7 +121,7 @@ class Counts:
         rank = theta.shape[1]
         out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
         for start, stop, block in self._blocks():
-            block.hessian(theta[start:stop], loadings, self.floor, out)
+            block.hessian(theta[start:stop], programs_t, self.floor, out)
         return out
 
     def weights(self, theta: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ class Counts:
             total += scale @ part.cpu().double()
         return total
 
-    def rate_total(self, theta: Tensor, loadings: Tensor) -> float:
+    def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
         """Sum of all N x M rates, as a product of column sums."""
         background = self.floor * self.shape[0] * self.shape[1]
-        return float(self.weights(theta) @ loadings.detach().sum(0)) + background
+        return float(self.weights(theta) @ programs_t.detach().sum(0)) + background
 
     def deviance(self, log_sum: float, rate_total: float) -> float:
         """2 sum [x log(x / lambda) - (x - lambda)], from the two sums of a model."""
@@ -206,5 +206,5 @@ def _pairs(borders: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:
     return list(zip(cuts[:-1], cuts[1:], strict=True))
 
 
-def _zeros(loadings: Tensor) -> Tensor:
-    return torch.zeros(loadings.shape, dtype=torch.float64)
+def _zeros(programs_t: Tensor) -> Tensor:
+    return torch.zeros(programs_t.shape, dtype=torch.float64)

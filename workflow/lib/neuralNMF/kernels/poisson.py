@@ -6,8 +6,8 @@ of the size of (non-zeros x k) or (cells x genes) exists. Each thread adds the g
 slice of its own; the slices are added in the order of the threads: the same number of threads,
 the same bytes.
 
-``loadings`` and all that is summed over genes have rows padded to whole vectors, ``blocks`` of them
-(``kernels.vectors``).
+Rows of ``programs_t`` and of all that is summed over genes are padded to whole vectors, ``blocks``
+of them (``kernels.vectors``).
 ``fastmath`` leaves out ``nnan`` and ``ninf``: a NaN in the input must reach the result.
 Indices come as unsigned integers, which spares the test for negative ones in the inner loop.
 """
@@ -35,7 +35,7 @@ def rate_sums(
     data,
     scale,
     theta,
-    loadings,
+    programs_t,
     floor,
     flush,
     rows,
@@ -46,14 +46,14 @@ def rate_sums(
     want_columns,
     blocks,
 ):
-    """Sum of x log lambda, and its derivatives by theta and loadings, with r = x / lambda.
+    """Sum of x log lambda, and its derivatives by theta and programs_t, with r = x / lambda.
 
-    Shape: loadings (M, width); rows (n, k) = diag(s) R W; sums (threads, M, k) float64 +=
+    Shape: programs_t (M, width); rows (n, k) = diag(s) R W; sums (threads, M, k) float64 +=
     R^T diag(s) Theta; log_sums (threads,) float64. ``partial`` (threads, M, width), zeros, in the
     precision of theta, is emptied into ``sums`` every ``flush`` rows, so that a sum over a million
     cells loses no more than a sum over ``flush`` cells does.
     """
-    genes, width = loadings.shape
+    genes, width = programs_t.shape
     rank = theta.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
@@ -71,14 +71,14 @@ def rate_sums(
                 for t in range(rank):
                     u[t] = scale[i] * theta[i, t]
                 for p in range(count):
-                    rate[p] = floor + dot(blocks, u, 0, loadings, np.int64(own[p]) * width)
+                    rate[p] = floor + dot(blocks, u, 0, programs_t, np.int64(own[p]) * width)
                 for p in range(count):
                     log_sum += x[p] * math.log(rate[p])
                 if want_rows or want_columns:
                     for p in range(count):
                         rate[p] = x[p] / rate[p]
                 if want_rows:
-                    row_times(0, count, own, rate, loadings, pushed, blocks)
+                    row_times(0, count, own, rate, programs_t, pushed, blocks)
                     for t in range(rank):
                         rows[i, t] = scale[i] * pushed[t]
                 if want_columns:
@@ -97,7 +97,7 @@ def curvature_sums(
     data,
     scale,
     theta,
-    loadings,
+    programs_t,
     direction,
     floor,
     flush,
@@ -113,7 +113,7 @@ def curvature_sums(
     sums (threads, M, k) float64 += Q^T diag(s) Theta = -dF/dW. Other arguments as in
     ``rate_sums``.
     """
-    genes, width = loadings.shape
+    genes, width = programs_t.shape
     rank = theta.shape[1]
     origin = indptr[0]
     for thread in numba.prange(borders.shape[0] - 1):
@@ -132,13 +132,13 @@ def curvature_sums(
                     u[t] = scale[i] * theta[i, t]
                 for p in range(count):
                     j = np.int64(own[p]) * width
-                    rate = floor + dot(blocks, u, 0, loadings, j)
+                    rate = floor + dot(blocks, u, 0, programs_t, j)
                     ratios[p] = x[p] / rate
                     bends[p] = ratios[p] * dot(blocks, u, 0, direction, j) / rate
                 push_row(0, count, own, bends, u, partial[thread], blocks)
                 if want_rows:
                     row_times(0, count, own, ratios, direction, along, blocks)
-                    row_times(0, count, own, bends, loadings, back, blocks)
+                    row_times(0, count, own, bends, programs_t, back, blocks)
                     for t in range(rank):
                         rows[i, t] = scale[i] * (along[t] - back[t])
             flush_sums(partial[thread], sums[thread])
@@ -153,7 +153,7 @@ def hessian_sums(
     data,
     scale,
     theta,
-    loadings,
+    programs_t,
     floor,
     flush,
     partial,
@@ -165,7 +165,7 @@ def hessian_sums(
     Shape: sums (threads, M, k (k + 1) / 2) float64 +=; partial as wide as whole vectors. Other
     arguments as above.
     """
-    width = loadings.shape[1]
+    width = programs_t.shape[1]
     rank = theta.shape[1]
     wide = partial.shape[2]
     origin = indptr[0]
@@ -186,7 +186,7 @@ def hessian_sums(
                         e += 1
                 for p in range(indptr[i] - origin, indptr[i + 1] - origin):
                     j = np.int64(indices[p])
-                    rate = floor + dot(blocks, u, 0, loadings, j * width)
+                    rate = floor + dot(blocks, u, 0, programs_t, j * width)
                     q = data[p] / rate / rate
                     for e in range(0, wide, LANES):
                         add_scaled(mine, j * wide + e, outer, e, q)

@@ -70,7 +70,7 @@ def fit_least_squares(
         found = network(products)
     return Fitted(
         [theta.detach() for theta in network.thetas],
-        [loading.detach() for loading in found.loadings],
+        [program_t.detach() for program_t in found.programs_t],
         started,
         trained,
         scaling.cells,
@@ -87,9 +87,9 @@ def _start(run: _Run, previous: Model | None) -> tuple[list[Tensor], Training | 
             shape = (products.shape[0], options.rank)
             place = {"device": products.device, "dtype": products.dtype}
             return [random_theta(*shape, run.generator, **place)], None
-        loadings = first_programs(_sample(run), options.rank, run.generator, threads=run.threads)
+        programs_t = first_programs(_sample(run), options.rank, run.generator, threads=run.threads)
         theta, started = pretrain_first(
-            loadings,
+            programs_t,
             products,
             tol=options.tol,
             patience=options.patience,
@@ -129,7 +129,7 @@ def _train(run: _Run, thetas: list[Tensor]) -> tuple[NeuralNMF | LearnedNMF, Tra
     if options.beta == "learned":
         # Learned programs start where solved ones would lie.
         with torch.no_grad():
-            solved = network(run.products).loadings[-1]
+            solved = network(run.products).programs_t[-1]
         network = LearnedNMF(thetas, solved)
     if not options.joint:
         for theta in network.thetas[:-1]:

@@ -18,24 +18,24 @@ class LearnedNMF(nn.Module):
     The inner beta_l = Theta_{l+1} ... Theta_L beta_L. ``optimize.Auto`` trains beta_L like Theta_1:
     its curvature with the Thetas held is U_L^T U_L, so that its step is that of HALS.
 
-    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) and loadings, beta_L
+    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) and programs_t, beta_L
     transposed (M, k_L), float64 on the host.
     """
 
-    def __init__(self, thetas: Sequence[Tensor], loadings: Tensor) -> None:
+    def __init__(self, thetas: Sequence[Tensor], programs_t: Tensor) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
-        self.loadings = nn.Parameter(loadings)
+        self.programs_t = nn.Parameter(programs_t)
 
     @property
     def factors(self) -> list[nn.Parameter]:
         """Theta_1 ... Theta_L, beta_L transposed."""
-        return [*self.thetas, self.loadings]
+        return [*self.thetas, self.programs_t]
 
     def extra_repr(self) -> str:
         """The shapes, for `repr`."""
         shapes = [tuple(theta.shape) for theta in self.thetas]
-        return f"theta={shapes}, loadings={tuple(self.loadings.shape)}"
+        return f"theta={shapes}, programs_t={tuple(self.programs_t.shape)}"
 
     def forward(self, products: Products) -> Pass:
         """One pass over X'; two with the backward pass."""
@@ -43,12 +43,12 @@ class LearnedNMF(nn.Module):
 
     def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         """See `NeuralNMF.evaluate`."""
-        chain = [self.loadings]
+        chain = [self.programs_t]
         for theta in reversed(list(self.thetas[1:])):
             chain.append(chain[-1] @ theta.T)
-        loadings = chain[::-1]
-        error, curvature = residual(square_sum, gram, cross, loadings[0])
-        return Pass(error, error, loadings, loadings[0], gram, cross, curvature)
+        programs_t = chain[::-1]
+        error, curvature = residual(square_sum, gram, cross, programs_t[0])
+        return Pass(error, error, programs_t, programs_t[0], gram, cross, curvature)
 
     def settle(self, sums: Sums | None = None) -> None:
         """Nothing: the loss does not ask for a scale."""
@@ -56,10 +56,10 @@ class LearnedNMF(nn.Module):
     @torch.no_grad()
     def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
         """Second derivatives of the halved loss in each factor: see `NeuralNMF.curvatures`."""
-        loadings = [loading.detach() for loading in found.loadings]
+        programs_t = [program_t.detach() for program_t in found.programs_t]
         result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
         before = found.gram.detach()
-        for theta, right in zip(self.thetas[1:], loadings[1:], strict=True):
+        for theta, right in zip(self.thetas[1:], programs_t[1:], strict=True):
             result.append((before, gram(right)))
             before = theta.T @ before @ theta
         return [*result, (None, before)]

@@ -2,7 +2,7 @@
 
 See `network` in architecture.md.
 
-Inside the library the programs are held as loadings, beta transposed (M, k), so that a gene's
+Inside the library the programs are held as programs_t, beta transposed (M, k), so that a gene's
 entries lie together.
 """
 
@@ -27,7 +27,7 @@ class Pass:
 
     loss: scalar, differentiable, in units of the sum of squares of X';
     error: the reconstruction's sum of squares;
-    loadings: beta_l transposed (M, k_l), l = 1 ... L;
+    programs_t: beta_l transposed (M, k_l), l = 1 ... L;
     reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
     gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1);
     curvature: second derivative of the halved loss in a row of Theta_1, beta held (k_1, k_1).
@@ -35,7 +35,7 @@ class Pass:
 
     loss: Tensor
     error: Tensor
-    loadings: list[Tensor]
+    programs_t: list[Tensor]
     reconstruction: Tensor
     gram: Tensor
     cross: Tensor
@@ -88,34 +88,34 @@ class NeuralNMF(nn.Module):
         if self.energy:
             return self._energy(gram, cross, square_sum)
         if self._later:
-            loadings = [self._solve(0, gram, cross)]
+            programs_t = [self._solve(0, gram, cross)]
         else:
             # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
-            loadings = [self._solve(0, gram.detach(), cross.detach())]
+            programs_t = [self._solve(0, gram.detach(), cross.detach())]
         for layer, theta in enumerate(self._later, start=1):
-            loadings.append(self._solve(layer, theta.T @ theta, loadings[-1] @ theta))
-        reconstruction = loadings[-1]
+            programs_t.append(self._solve(layer, theta.T @ theta, programs_t[-1] @ theta))
+        reconstruction = programs_t[-1]
         for theta in reversed(self._later):
             reconstruction = reconstruction @ theta.T
         error, curvature = residual(square_sum, gram, cross, reconstruction)
-        return Pass(error, error, loadings, reconstruction, gram, cross, curvature)
+        return Pass(error, error, programs_t, reconstruction, gram, cross, curvature)
 
     def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         scale = _inverse_lengths(gram)
         gram, cross = gram * scale[:, None] * scale, cross * scale
-        loadings = [self._solve(0, gram, cross)]
-        loss, curvature = residual(square_sum, gram, cross, loadings[0])
+        programs_t = [self._solve(0, gram, cross)]
+        loss, curvature = residual(square_sum, gram, cross, programs_t[0])
         units = []
         for layer, theta in enumerate(self._later, start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
-            before = loadings[-1]
-            loadings.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
-            loss = loss + (before - loadings[-1] @ units[-1].T).square().sum()
-        reconstruction = loadings[-1]
+            before = programs_t[-1]
+            programs_t.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
+            loss = loss + (before - programs_t[-1] @ units[-1].T).square().sum()
+        reconstruction = programs_t[-1]
         for theta in reversed(units):
             reconstruction = reconstruction @ theta.T
         error, _ = residual(square_sum, gram, cross, reconstruction)
-        return Pass(loss, error, loadings, reconstruction, gram, cross, curvature)
+        return Pass(loss, error, programs_t, reconstruction, gram, cross, curvature)
 
     def settle(self, sums: Sums | None = None) -> None:
         """After a step, with ``energy``: put the loss's unit length into the parameters.
@@ -146,16 +146,16 @@ class NeuralNMF(nn.Module):
         Theta_{l-1} and V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to
         the one before it: (1, beta_l beta_l^T).
         """
-        loadings = [loading.detach() for loading in found.loadings]
+        programs_t = [program_t.detach() for program_t in found.programs_t]
         result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
         if self.energy:
-            for theta, loading in zip(self._later, loadings[1:], strict=True):
+            for theta, program_t in zip(self._later, programs_t[1:], strict=True):
                 one = torch.eye(theta.shape[0], dtype=torch.float64)
-                result.append((one, gram_of(loading)))
+                result.append((one, gram_of(program_t)))
             return result
         if not self._later:
             return result
-        behind = [loadings[-1]]
+        behind = [programs_t[-1]]
         for theta in reversed(self._later[1:]):
             behind.append(behind[-1] @ theta.T)
         before = found.gram.detach()

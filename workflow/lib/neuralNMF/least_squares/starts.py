@@ -69,22 +69,22 @@ def first_programs(
         noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
         return base + level * noise
 
-    return _best(matrix, blurred, *_FIRST_STARTS, threads=threads).loadings.double().cpu()
+    return _best(matrix, blurred, *_FIRST_STARTS, threads=threads).programs_t.double().cpu()
 
 
-def usage_of(loadings: Tensor, products: Products, *, threads: int) -> Tensor:
-    """Theta_1 (N, k) of given loadings (M, k): each cell's least squares over theta >= 0.
+def usage_of(programs_t: Tensor, products: Products, *, threads: int) -> Tensor:
+    """Theta_1 (N, k) of given programs_t (M, k): each cell's least squares over theta >= 0.
 
     By coordinate descent from zero, enough for a start. One pass over X'.
     """
-    linear = -products.times(loadings)
+    linear = -products.times(programs_t)
     theta = torch.zeros_like(linear)
-    descend(theta, linear, gram(loadings), _SOLVE_SWEEPS, threads)
+    descend(theta, linear, gram(programs_t), _SOLVE_SWEEPS, threads)
     return theta
 
 
 def pretrain_first(
-    loadings: Tensor,
+    programs_t: Tensor,
     products: Products,
     *,
     tol: float,
@@ -92,8 +92,8 @@ def pretrain_first(
     threads: int,
     progress: bool,
 ) -> tuple[Tensor, Training]:
-    """Theta_1 (N, k_1) of an NMF of X' that starts from ``loadings`` (M, k_1)."""
-    network = NeuralNMF([usage_of(loadings, products, threads=threads)], threads=threads)
+    """Theta_1 (N, k_1) of an NMF of X' that starts from ``programs_t`` (M, k_1)."""
+    network = NeuralNMF([usage_of(programs_t, products, threads=threads)], threads=threads)
     run = train(
         network,
         Auto(network, products, threads=threads),

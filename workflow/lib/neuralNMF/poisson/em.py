@@ -38,13 +38,13 @@ class KlStatus(Enum):
 
 @dataclass
 class KlResult:
-    """theta (N, k); loadings (M, k) float64, columns sum to 1 (0: dead); passes: all starts'.
+    """theta (N, k); programs_t (M, k) float64, columns sum to 1 (0: dead); passes: all starts'.
 
     deviance: of these two factors; history: the deviance before each pass, of the start that won.
     """
 
     theta: Tensor
-    loadings: Tensor
+    programs_t: Tensor
     deviance: float
     history: list[float]
     passes: int
@@ -56,9 +56,9 @@ class _Run:
     """One start: the point to evaluate next, and the last one that a plain EM step gave."""
 
     theta: Tensor
-    loadings: Tensor
+    programs_t: Tensor
     plain_theta: Tensor | None = None
-    plain_loadings: Tensor | None = None
+    plain_programs_t: Tensor | None = None
     power: float = 0.5
     history: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
@@ -82,7 +82,7 @@ def kl_nmf(
 
     All ``starts`` run for ``trial`` passes each and the best goes on, until the deviance has fallen
     by less than ``tol`` of itself in ``window`` passes or ``passes`` (of the winner) are done.
-    ``starts``: how many random ones, or pairs of theta (N, k) and loadings (M, k). ``report`` is
+    ``starts``: how many random ones, or pairs of theta (N, k) and programs_t (M, k). ``report`` is
     called after every pass with the number of passes so far and the deviance.
     Memory: four times Theta while it runs, plus Theta twice for each further start.
     Raises InputError where the rank does not fit the counts.
@@ -114,11 +114,11 @@ def kl_nmf(
     run = min(candidates, key=lambda other: other.best[-1] if other.best else 0.0)
     candidates.clear()
     status = KlStatus.CONVERGED if advance(run, passes) else KlStatus.PASSES
-    theta, loadings = run.plain_theta, run.plain_loadings
-    found = counts.rates(theta, loadings)
-    deviance = counts.deviance(found.log_sum, counts.rate_total(theta, loadings))
+    theta, programs_t = run.plain_theta, run.plain_programs_t
+    found = counts.rates(theta, programs_t)
+    deviance = counts.deviance(found.log_sum, counts.rate_total(theta, programs_t))
     _LOG.info("KL-NMF, rank %d: deviance %.8g after %d passes", rank, deviance, spent)
-    return KlResult(theta, loadings, deviance, run.history, spent, status)
+    return KlResult(theta, programs_t, deviance, run.history, spent, status)
 
 
 def check_rank(shape: tuple[int, int], rank: int) -> None:
@@ -131,41 +131,41 @@ def check_rank(shape: tuple[int, int], rank: int) -> None:
 
 
 def em_step(
-    theta: Tensor, loadings: Tensor, found: RatePass, scale: Tensor
+    theta: Tensor, programs_t: Tensor, found: RatePass, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The EM step from what a pass found (its ``rows`` are used up); columns of W then sum to one.
 
-    Shape: theta (N, k), loadings (M, k), scale (N, 1). Valid where the columns of ``loadings`` sum
+    Shape: theta (N, k), programs_t (M, k), scale (N, 1). Valid where the columns of W sum
     to one or, at any point, as the step to the maximum of the expected log-likelihood.
     """
     new_theta = found.rows.mul_(theta).div_(scale)
-    new_loadings = found.columns.mul_(loadings)
-    return new_theta, new_loadings / new_loadings.sum(0).clamp(min=_TINY)
+    new_programs_t = found.columns.mul_(programs_t)
+    return new_theta, new_programs_t / new_programs_t.sum(0).clamp(min=_TINY)
 
 
 def _one_pass(run: _Run, counts: Counts, scale: Tensor) -> None:
-    found = counts.rates(run.theta, run.loadings, rows=True, columns=True)
-    value = counts.deviance(found.log_sum, counts.rate_total(run.theta, run.loadings))
+    found = counts.rates(run.theta, run.programs_t, rows=True, columns=True)
+    value = counts.deviance(found.log_sum, counts.rate_total(run.theta, run.programs_t))
     run.history.append(value)
     run.best.append(min(value, run.best[-1]) if run.best else value)
     if run.extrapolated and not value <= run.previous:
         # Too far: go back to the plain step, and more carefully from there.
-        run.theta, run.loadings = run.plain_theta, run.plain_loadings
+        run.theta, run.programs_t = run.plain_theta, run.plain_programs_t
         run.power /= RETREAT
         run.extrapolated = False
         run.previous = float("inf")
         return
     run.previous = value
-    theta, loadings = em_step(run.theta, run.loadings, found, scale)
+    theta, programs_t = em_step(run.theta, run.programs_t, found, scale)
     if run.plain_theta is None:
-        run.theta, run.loadings, run.extrapolated = theta, loadings, False
+        run.theta, run.programs_t, run.extrapolated = theta, programs_t, False
     else:
         run.theta = extrapolate(theta, run.plain_theta, run.power)
-        moved = extrapolate(loadings, run.plain_loadings, run.power)
-        run.loadings = moved / moved.sum(0).clamp(min=_TINY)
+        moved = extrapolate(programs_t, run.plain_programs_t, run.power)
+        run.programs_t = moved / moved.sum(0).clamp(min=_TINY)
         run.power = min(LARGEST_POWER, GROWTH * run.power)
         run.extrapolated = True
-    run.plain_theta, run.plain_loadings = theta, loadings
+    run.plain_theta, run.plain_programs_t = theta, programs_t
 
 
 def extrapolate(new: Tensor, old: Tensor, power: float) -> Tensor:
@@ -175,7 +175,7 @@ def extrapolate(new: Tensor, old: Tensor, power: float) -> Tensor:
 
 
 def gene_totals(counts: Counts) -> Tensor:
-    """Counts of each gene (M,): with rates s_i the derivative by the loadings is sum_i x_ij."""
+    """Counts of each gene (M,): with rates s_i the derivative by the programs_t is sum_i x_ij."""
     ones = torch.ones((counts.shape[0], 1), device=counts.device, dtype=counts.dtype)
     plain = torch.ones((counts.shape[1], 1), dtype=torch.float64)
     return counts.rates(ones, plain, columns=True).columns[:, 0]
@@ -184,7 +184,7 @@ def gene_totals(counts: Counts) -> Tensor:
 def random_starts(
     counts: Counts, rank: int, generator: torch.Generator, number: int
 ) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of theta and loadings: exponential noise around the cells' totals and genes' means."""
+    """Pairs of theta and programs_t: noise around cells' totals and genes' means."""
 
     def exponential(rows: int) -> Tensor:
         # Drawn on the host, so that every device starts alike.
@@ -195,9 +195,9 @@ def random_starts(
     wanted = counts.totals / counts.scale.clamp(min=_TINY)
     result = []
     for _ in range(number):
-        loadings = exponential(counts.shape[1]).double() * genes
-        loadings /= loadings.sum(0).clamp(min=_TINY)
+        programs_t = exponential(counts.shape[1]).double() * genes
+        programs_t /= programs_t.sum(0).clamp(min=_TINY)
         theta = exponential(counts.shape[0]).to(counts.dtype)
         theta.mul_((wanted / theta.sum(1, dtype=torch.float64)).to(counts.dtype)[:, None])
-        result.append((theta.to(counts.device), loadings))
+        result.append((theta.to(counts.device), programs_t))
     return result

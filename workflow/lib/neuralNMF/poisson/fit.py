@@ -88,28 +88,28 @@ def fit_poisson(
     )
     network.finish()
     with torch.no_grad():
-        loadings = [loading.detach() for loading in network.programs(counts)]
+        programs_t = [program_t.detach() for program_t in network.programs(counts)]
     thetas = [theta.detach() for theta in network.thetas]
     if options.beta == "learned":
-        loadings = _own_programs(counts, thetas, loadings)
+        programs_t = _own_programs(counts, thetas, programs_t)
     predicted = {}
     if network.guide is not None:
         # From the counts alone, for labelled cells too: training moves their usage by the label.
-        usage = usage_given(counts, loadings[0], passes=_PREDICTION_PASSES)
+        usage = usage_given(counts, programs_t[0], passes=_PREDICTION_PASSES)
         for theta in thetas[1 : options.guide_layer]:
             usage = usage @ theta.to(usage)
         label, probability = network.guide.predict(usage)
         predicted = {"predicted_label": label, "predicted_probability": probability}
     return Fitted(
         thetas,
-        loadings,
+        programs_t,
         start.record,
         trained,
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),
         cells=predicted,
-        figures={"deviance": _deviance(counts, network, loadings[-1])},
+        figures={"deviance": _deviance(counts, network, programs_t[-1])},
     )
 
 
@@ -138,28 +138,28 @@ def _network(start: Start, options: LayerOptions, labels: Labels | None) -> Pois
     if labels is not None and options.guide_layer <= len(start.thetas):
         guide = Guide(labels, options.guide_layer, options.guide)
     if options.beta == "learned":
-        return LearnedPoisson(start.thetas, start.loadings[-1], guide)
+        return LearnedPoisson(start.thetas, start.programs_t[-1], guide)
     # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
     size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
     thetas = [start.thetas[0] / size, *start.thetas[1:]]
-    known = [loading * size for loading in start.loadings]
+    known = [program_t * size for program_t in start.programs_t]
     return PmfPoisson(thetas, GammaPrior(options.prior_shape, options.prior_rate), known, guide)
 
 
-def _own_programs(counts: Counts, thetas: list[Tensor], loadings: list[Tensor]) -> list[Tensor]:
+def _own_programs(counts: Counts, thetas: list[Tensor], programs_t: list[Tensor]) -> list[Tensor]:
     """The programs (M, k_l) that explain the counts best by each earlier layer's own usage.
 
     Those of the product, Theta_{l+1} ... beta_L, have the rank of the last layer and cannot tell
     the programs of a coarse one apart, as their usage can. Columns stay at sum one.
     """
     found, usage = [], thetas[0]
-    for number, loading in enumerate(loadings[:-1]):
+    for number, program_t in enumerate(programs_t[:-1]):
         if number > 0:
             usage = usage @ thetas[number].to(usage)
-        own = programs_given(counts, usage, loading, passes=_PROGRAM_PASSES)
+        own = programs_given(counts, usage, program_t, passes=_PROGRAM_PASSES)
         sums = own.sum(0)
-        found.append(torch.where(sums > 0, own / sums.clamp(min=1e-30), 0.0) * loading.sum(0))
-    return [*found, loadings[-1]]
+        found.append(torch.where(sums > 0, own / sums.clamp(min=1e-30), 0.0) * program_t.sum(0))
+    return [*found, programs_t[-1]]
 
 
 def _deviance(counts: Counts, network: PoissonNetwork, last: Tensor) -> float:

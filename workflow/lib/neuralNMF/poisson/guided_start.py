@@ -46,14 +46,14 @@ def class_totals(counts: Counts, codes: np.ndarray) -> Tensor:
     ones = torch.ones((counts.shape[1], classes + 1), dtype=torch.float64)
     theta = torch.zeros((counts.shape[0], classes + 1), dtype=counts.dtype)
     theta.scatter_(1, place[:, None], 1.0)
-    # With one-hot usage and loadings of one, rates are s_i: the derivative by them is X^T H.
+    # With one-hot usage and programs_t of one, rates are s_i: the derivative by them is X^T H.
     return counts.rates(theta.to(counts.device), ones, columns=True).columns
 
 
 def guided_start(
     sample: Sample, totals: Tensor, codes: np.ndarray, rank: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """(theta (n, rank), loadings (M, rank)) of a sample of n cells, one of ``kl_nmf``'s starts.
+    """(theta (n, rank), programs_t (M, rank)) of a sample of n cells, one of ``kl_nmf``'s starts.
 
     Program c begins at the mean profile of class c; with fewer programs than classes, classes that
     are alike share one. The programs that are left over begin at those of an NMF of their number.
@@ -64,17 +64,17 @@ def guided_start(
     own = torch.arange(totals.shape[1] - 1)
     if own.numel() > rank:
         own = merge_rows(totals[:, :-1].T, rank)
-    loadings = _class_programs(totals, own)
-    spare = rank - loadings.shape[1]
+    programs_t = _class_programs(totals, own)
+    spare = rank - programs_t.shape[1]
     if spare > 0:
         starts = singular_starts(counts, sample.products, spare, generator, 1)
         others = kl_nmf(counts, spare, generator=generator, starts=starts, passes=_SHARED_PASSES)
-        loadings = torch.cat([loadings, others.loadings], 1)
-    theta = usage_given(counts, loadings, passes=_USAGE_PASSES)
+        programs_t = torch.cat([programs_t, others.programs_t], 1)
+    theta = usage_given(counts, programs_t, passes=_USAGE_PASSES)
     size = theta.sum(1, keepdim=True)
     theta = (1 - _EVEN) * theta + _EVEN / rank * size
     theta *= _leaning(own, torch.as_tensor(codes), rank).to(theta)
-    return theta.mul_(size / theta.sum(1, keepdim=True).clamp(min=_TINY)), loadings
+    return theta.mul_(size / theta.sum(1, keepdim=True).clamp(min=_TINY)), programs_t
 
 
 def _class_programs(totals: Tensor, own: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ _TINY = 1e-30
 def merged_start(
     entries: Tensor, rank: int, generator: torch.Generator, beside: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(theta (n, rank), loadings (M, rank), columns at sum one) of a grouping of the rows.
+    """(theta (n, rank), programs_t (M, rank), columns at sum one) of a grouping of the rows.
 
     Shape: entries (n, M) float64, expected counts, rank <= n; beside (n, any): counts of something
     else, classes for example, that are to be alike within a group too. A little noise keeps every
@@ -30,11 +30,11 @@ def merged_start(
     even /= even.sum(1, keepdim=True)
     theta = ((1 - _NOISE) * member + _NOISE * even) * masses
     totals = member.T @ entries
-    loadings = totals.T / totals.sum(1).clamp(min=_TINY)
-    noise = torch.rand(loadings.shape, generator=generator, dtype=torch.float64)
+    programs_t = totals.T / totals.sum(1).clamp(min=_TINY)
+    noise = torch.rand(programs_t.shape, generator=generator, dtype=torch.float64)
     noise *= entries.sum(0)[:, None]
-    loadings = (1 - _NOISE) * loadings + _NOISE * noise / noise.sum(0).clamp(min=_TINY)
-    return theta, loadings / loadings.sum(0).clamp(min=_TINY)
+    programs_t = (1 - _NOISE) * programs_t + _NOISE * noise / noise.sum(0).clamp(min=_TINY)
+    return theta, programs_t / programs_t.sum(0).clamp(min=_TINY)
 
 
 def merge_rows(entries: Tensor, groups: int) -> Tensor:

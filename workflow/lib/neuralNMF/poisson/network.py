@@ -17,7 +17,7 @@ from neuralNMF.cells.counts import Counts
 from neuralNMF.least_squares.network import Pass
 from neuralNMF.poisson.deviance import poisson_deviance
 from neuralNMF.poisson.guide import Guide
-from neuralNMF.poisson.pmf import PmfState, pmf_loadings
+from neuralNMF.poisson.pmf import PmfState, pmf_programs_t
 from neuralNMF.poisson.posterior import GammaPosterior, GammaPrior
 
 _TINY = 1e-30
@@ -88,14 +88,14 @@ class PoissonNetwork(nn.Module, ABC):
 
     def forward(self, counts: Counts) -> Pass:
         """One pass over X, with a learned beta; the gradients cost no other."""
-        loadings = self.programs(counts)
-        whole = self.through(loadings[-1])[0]
+        programs_t = self.programs(counts)
+        whole = self.through(programs_t[-1])[0]
         deviance = poisson_deviance(self.thetas[0], whole, counts)
         loss = deviance
         if self.guide is not None:
             loss = loss + 2 * self.guide.penalty(list(self.thetas))
         nothing = torch.tensor(float("nan"), dtype=torch.float64)
-        return Pass(loss, nothing, loadings, whole, nothing, nothing, nothing)
+        return Pass(loss, nothing, programs_t, whole, nothing, nothing, nothing)
 
     def through(self, last: Tensor) -> list[Tensor]:
         """(Theta_{l+1} ... Theta_L beta_L) transposed, (M, k_l), l = 1 ... L; last: (M, k_L)."""
@@ -112,15 +112,15 @@ class PoissonNetwork(nn.Module, ABC):
             found.append(found[-1] @ theta)
         return found
 
-    def _relative(self, loadings: list[Tensor], counts: Counts) -> list[Tensor]:
+    def _relative(self, programs_t: list[Tensor], counts: Counts) -> list[Tensor]:
         """g / (2 cost) of every trained Theta, in the buffer of its gradient g.
 
         cost: the positive part of half the deviance's gradient, an outer product of what comes
-        before and what comes behind; loadings as `through`.
+        before and what comes behind; programs_t as `through`.
         """
         scale = counts.scale.to(self.thetas[0])
-        pairs = [(scale, loadings[0].sum(0).to(scale))]
-        for mass, behind in zip(self.masses(counts), loadings[1:], strict=False):
+        pairs = [(scale, programs_t[0].sum(0).to(scale))]
+        for mass, behind in zip(self.masses(counts), programs_t[1:], strict=False):
             pairs.append((mass, behind.sum(0)))
         extra = [] if self.guide is None else self.guide.gradients
         result = []
@@ -147,23 +147,23 @@ class LearnedPoisson(PoissonNetwork):
     the deviance never rises. Where the earlier layers are held, the new Theta_L keeps the free row
     sums.
 
-    Shape: loadings beta_L transposed (M, k_L) float64 on the host.
+    Shape: programs_t beta_L transposed (M, k_L) float64 on the host.
     """
 
     def __init__(
-        self, thetas: Sequence[Tensor], loadings: Tensor, guide: Guide | None = None
+        self, thetas: Sequence[Tensor], programs_t: Tensor, guide: Guide | None = None
     ) -> None:
         super().__init__(thetas, guide)
-        self.loadings = nn.Parameter(loadings)
+        self.programs_t = nn.Parameter(programs_t)
 
     @property
     def factors(self) -> list[nn.Parameter]:
         """Theta_1 ... Theta_L, beta_L transposed."""
-        return [*self.thetas, self.loadings]
+        return [*self.thetas, self.programs_t]
 
     def programs(self, counts: Counts) -> list[Tensor]:
         """beta_l = Theta_{l+1} ... Theta_L beta_L, transposed."""
-        return self.through(self.loadings)
+        return self.through(self.programs_t)
 
     def normalize(self, values: list[Tensor]) -> None:
         """Rows of beta_L and, where all layers are trained, of Theta_2 ... Theta_L to sum one."""
@@ -178,10 +178,10 @@ class LearnedPoisson(PoissonNetwork):
 
         A guide's gradient counts as a cost where it is positive.
         """
-        relative = self._relative([part.detach() for part in found.loadings], counts)
-        if self.loadings.requires_grad:
+        relative = self._relative([part.detach() for part in found.programs_t], counts)
+        if self.programs_t.requires_grad:
             mass = self.masses(counts)[-1].clamp(min=_TINY)
-            relative.append(self.loadings.grad.div_(mass).div_(2))
+            relative.append(self.programs_t.grad.div_(mass).div_(2))
         return [part.neg_().add_(1).clamp_(min=0) for part in relative]
 
 
@@ -214,14 +214,14 @@ class PmfPoisson(PoissonNetwork):
 
     def programs(self, counts: Counts) -> list[Tensor]:
         """E[beta_l] transposed, from the posteriors of the last call onwards."""
-        loadings = [self._solve(0, self.thetas[0], counts)]
+        programs_t = [self._solve(0, self.thetas[0], counts)]
         scale = counts.scale.to(self.thetas[0])
         mass = (scale @ self.thetas[0]).double().cpu()
         for layer, theta in enumerate(self.thetas[1:], start=1):
-            expected = (loadings[-1] * mass).T
-            loadings.append(self._solve(layer, mass[:, None] * theta, expected))
+            expected = (programs_t[-1] * mass).T
+            programs_t.append(self._solve(layer, mass[:, None] * theta, expected))
             mass = mass @ theta
-        return loadings
+        return programs_t
 
     def solved(self) -> list[GammaPosterior | None]:
         """The posteriors."""
@@ -248,7 +248,7 @@ class PmfPoisson(PoissonNetwork):
             state.posterior = GammaPosterior(
                 self.prior.shape + self._known[layer] * weights, self.prior.rate + weights
             )
-        found = pmf_loadings(theta, source, state)
+        found = pmf_programs_t(theta, source, state)
         state.steps = _STEPS
         return found
 
@@ -258,7 +258,7 @@ class PmfPoisson(PoissonNetwork):
     @torch.no_grad()
     def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
         """exp(-g / (2 cost)) for every Theta: with the posterior held, nearly the EM step."""
-        relative = self._relative(self.through(found.loadings[-1].detach()), counts)
+        relative = self._relative(self.through(found.programs_t[-1].detach()), counts)
         return [
             part.neg_().exp_().clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE) for part in relative
         ]

@@ -19,42 +19,42 @@ Report = Callable[[int, float], None]
 
 
 def usage_given(
-    counts: Counts, loadings: Tensor, *, passes: int, report: Report | None = None
+    counts: Counts, programs_t: Tensor, *, passes: int, report: Report | None = None
 ) -> Tensor:
     """Theta (N, k), on the device of the counts, that explains them best by given programs.
 
     From all programs alike, in at most ``passes`` passes, each reported by its number and deviance.
-    Shape: loadings (M, k) float64; the usage of a column of zeros is zero. Memory: three times
+    Shape: programs_t (M, k) float64; the usage of a column of zeros is zero. Memory: three times
     Theta.
     """
-    mass = loadings.sum(0).to(device=counts.device, dtype=counts.dtype)
+    mass = programs_t.sum(0).to(device=counts.device, dtype=counts.dtype)
     scale = counts.scale.clamp(min=_TINY)
-    each = (counts.totals / scale / loadings.sum().clamp(min=_TINY)).to(mass)
+    each = (counts.totals / scale / programs_t.sum().clamp(min=_TINY)).to(mass)
     scale = scale.to(mass)[:, None]
 
     def step(theta: Tensor) -> tuple[float, Tensor]:
-        found = counts.rates(theta, loadings, rows=True)
-        value = counts.deviance(found.log_sum, counts.rate_total(theta, loadings))
+        found = counts.rates(theta, programs_t, rows=True)
+        value = counts.deviance(found.log_sum, counts.rate_total(theta, programs_t))
         return value, found.rows.mul_(theta).div_(scale).div_(mass.clamp(min=_TINY))
 
     return _descend(step, each[:, None] * (mass > 0), passes, report)
 
 
 def programs_given(
-    counts: Counts, theta: Tensor, loadings: Tensor, *, passes: int, report: Report | None = None
+    counts: Counts, theta: Tensor, programs_t: Tensor, *, passes: int, report: Report | None = None
 ) -> Tensor:
-    """Loadings (M, k) that explain the counts best by a given usage, from ``loadings``.
+    """Loadings (M, k) that explain the counts best by a given usage, from ``programs_t``.
 
-    Shape: theta (N, k) on the device, loadings (M, k) float64: an entry of zero stays zero.
+    Shape: theta (N, k) on the device, programs_t (M, k) float64: an entry of zero stays zero.
     """
     weights = counts.weights(theta).clamp(min=_TINY)
 
-    def step(loadings: Tensor) -> tuple[float, Tensor]:
-        found = counts.rates(theta, loadings, columns=True)
-        value = counts.deviance(found.log_sum, counts.rate_total(theta, loadings))
-        return value, found.columns.mul_(loadings).div_(weights)
+    def step(programs_t: Tensor) -> tuple[float, Tensor]:
+        found = counts.rates(theta, programs_t, columns=True)
+        value = counts.deviance(found.log_sum, counts.rate_total(theta, programs_t))
+        return value, found.columns.mul_(programs_t).div_(weights)
 
-    return _descend(step, loadings, passes, report)
+    return _descend(step, programs_t, passes, report)
 
 
 def _descend(

@@ -101,7 +101,7 @@ class PmfMean(torch.autograd.Function):
         return by_theta, by_entries, None, None
 
 
-def pmf_loadings(theta: Tensor, source: Counts | Tensor, state: PmfState) -> Tensor:
+def pmf_programs_t(theta: Tensor, source: Counts | Tensor, state: PmfState) -> Tensor:
     """E[beta] transposed of X ~ Poisson(diag(s) theta beta), differentiable.
 
     Shape: theta (n, k); ``source``: the counts (n, M), or the expectations of the layer below as a

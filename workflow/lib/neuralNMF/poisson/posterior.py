@@ -72,18 +72,18 @@ class Solution:
 
 
 def first_posterior(
-    counts: Counts, theta: Tensor, prior: GammaPrior, loadings: Tensor | None = None
+    counts: Counts, theta: Tensor, prior: GammaPrior, programs_t: Tensor | None = None
 ) -> GammaPosterior:
-    """Where to begin: the programs that are known (loadings (M, k)), else all programs alike.
+    """Where to begin: the programs that are known (programs_t (M, k)), else all programs alike.
 
     Shape: theta (N, k) on the device of ``counts``.
     """
     weights = counts.weights(theta)
-    if loadings is None:
+    if programs_t is None:
         # With all programs alike the rate is s_i sum_k theta_ik, and Theta alone tells them apart.
-        loadings = torch.ones((counts.shape[1], theta.shape[1]), dtype=torch.float64)
-        loadings *= counts.total / (weights.sum().clamp(min=1e-300) * counts.shape[1])
-    return GammaPosterior(prior.shape + loadings.detach() * weights, prior.rate + weights)
+        programs_t = torch.ones((counts.shape[1], theta.shape[1]), dtype=torch.float64)
+        programs_t *= counts.total / (weights.sum().clamp(min=1e-300) * counts.shape[1])
+    return GammaPosterior(prior.shape + programs_t.detach() * weights, prior.rate + weights)
 
 
 def update(

@@ -39,10 +39,10 @@ _PASSES, _USAGE_PASSES, _LATER_PASSES = 500, 10, 5
 
 @dataclass
 class Start:
-    """Theta_1 ... Theta_L; loadings: beta_1 ... beta_L transposed, columns sum to one; record."""
+    """Theta_1 ... Theta_L; programs_t: beta_1 ... beta_L transposed, columns sum to one; record."""
 
     thetas: list[Tensor]
-    loadings: list[Tensor]
+    programs_t: list[Tensor]
     record: Training | None = None
 
 
@@ -50,8 +50,8 @@ def random_start(counts: Counts, rank: int, generator: torch.Generator) -> Start
     """The first layer's, of noise: Theta_1 (N, k_1) on the device of the counts."""
     theta = torch.rand((counts.shape[0], rank), generator=generator, dtype=torch.float64)
     theta *= (counts.totals / counts.scale.clamp(min=_TINY) / theta.sum(1))[:, None]
-    loadings = _random_loadings(gene_totals(counts), rank, generator)
-    return Start([theta.to(counts.dtype).to(counts.device)], [loadings])
+    programs_t = _random_programs_t(gene_totals(counts), rank, generator)
+    return Start([theta.to(counts.dtype).to(counts.device)], [programs_t])
 
 
 def first_start(
@@ -96,8 +96,8 @@ def first_start(
         del starts
         theta = found.theta
         if sample.counts is not counts:
-            theta = usage_given(counts, found.loadings, passes=_USAGE_PASSES, report=report)
-    return Start([theta], [found.loadings], _record(found, sample.counts))
+            theta = usage_given(counts, found.programs_t, passes=_USAGE_PASSES, report=report)
+    return Start([theta], [found.programs_t], _record(found, sample.counts))
 
 
 def later_start(
@@ -117,16 +117,16 @@ def later_start(
         torch.as_tensor(previous.thetas[0]).to(device=counts.device, dtype=counts.dtype),
         *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
     ]
-    loadings = [torch.as_tensor(beta.T, dtype=torch.float64) for beta in previous.betas]
+    programs_t = [torch.as_tensor(beta.T, dtype=torch.float64) for beta in previous.betas]
     mass = counts.weights(thetas[0])
     for theta in thetas[1:]:
         mass = mass @ theta
-    expected = (loadings[-1] * mass).T  # (k_{L-1}, M)
+    expected = (programs_t[-1] * mass).T  # (k_{L-1}, M)
     if init == "random":
         theta = torch.rand((mass.numel(), rank), generator=generator, dtype=torch.float64)
         theta /= theta.sum(1, keepdim=True)
         theta *= (mass > 0)[:, None]
-        last = _random_loadings(expected.sum(0), rank, generator)
+        last = _random_programs_t(expected.sum(0), rank, generator)
     else:
         check_rank(tuple(expected.shape), rank)
         beside = None if labels is None else _class_masses(counts, thetas, labels) * mass[:, None]
@@ -138,11 +138,11 @@ def later_start(
             starts=[merged],
             passes=_LATER_PASSES,
         )
-        theta, last = found.theta / mass.clamp(min=_TINY)[:, None], found.loadings
-    return Start([*thetas, theta], [*loadings, last])
+        theta, last = found.theta / mass.clamp(min=_TINY)[:, None], found.programs_t
+    return Start([*thetas, theta], [*programs_t, last])
 
 
-def _random_loadings(genes: Tensor, rank: int, generator: torch.Generator) -> Tensor:
+def _random_programs_t(genes: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Uniform noise around the genes' totals (M,), columns at sum one: (M, k)."""
     draw = torch.rand((genes.numel(), rank), generator=generator, dtype=torch.float64)
     draw *= genes[:, None]

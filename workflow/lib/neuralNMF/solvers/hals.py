@@ -36,10 +36,10 @@ class LowRank:
 
 @dataclass
 class Factors:
-    """theta (N, k), loadings (M, k), and the sum of squares that they leave."""
+    """theta (N, k), programs_t (M, k), and the sum of squares that they leave."""
 
     theta: Tensor
-    loadings: Tensor
+    programs_t: Tensor
     error: float = float("inf")
 
 
@@ -55,22 +55,22 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: int) -> Factor
     momentum, ceiling, level = 0.5, 1.0, float("inf")
     nothing = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
     best = plain = Factors(start, nothing)
-    theta, loadings = plain.theta, plain.loadings
+    theta, programs_t = plain.theta, plain.programs_t
     lows: list[float] = []
     for epoch in range(epochs):
         cross = matrix.columns @ (matrix.rows.T @ theta)
-        new = _lowered(loadings, cross, theta.T @ theta, threads)
+        new = _lowered(programs_t, cross, theta.T @ theta, threads)
         # The first programs extrapolate from nothing.
-        loadings = _beyond(new, plain.loadings if epoch else new, momentum)
-        cross = matrix.rows @ (matrix.columns.T @ loadings)
-        curvature = loadings.T @ loadings
+        programs_t = _beyond(new, plain.programs_t if epoch else new, momentum)
+        cross = matrix.rows @ (matrix.columns.T @ programs_t)
+        curvature = programs_t.T @ programs_t
         moved = _lowered(theta, cross, curvature, threads)
         error = square_sum - _gain(moved, cross, curvature)
         if error < best.error:
-            best = Factors(moved, loadings, error)
+            best = Factors(moved, programs_t, error)
         lows.append(best.error)
         if error > level:
-            theta, loadings, level = plain.theta, plain.loadings, float("inf")
+            theta, programs_t, level = plain.theta, plain.programs_t, float("inf")
             ceiling, momentum = momentum, momentum / 1.5
             continue
         theta = _beyond(moved, plain.theta, momentum)

@@ -15,7 +15,7 @@ from neuralNMF.training.loop import Training
 class Fitted:
     """The factors of all layers so far, before they are brought into canonical form.
 
-    Shape: thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); loadings[l], deviations[l] (M, k_{l+1}):
+    Shape: thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); programs_t[l], deviations[l] (M, k_{l+1}):
     beta transposed and, where the model has one, its posterior standard deviation.
     started, trained: records of the start (None where there was none) and of the joint training.
     cell_scale (N,), gene_scale (M,): X' = diag(cell_scale) X diag(gene_scale) is what was fitted.
@@ -23,7 +23,7 @@ class Fitted:
     """
 
     thetas: list[Tensor]
-    loadings: list[Tensor]
+    programs_t: list[Tensor]
     started: Training | None
     trained: Training
     cell_scale: np.ndarray
