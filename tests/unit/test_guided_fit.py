@@ -107,7 +107,7 @@ def test_the_guided_loss_never_rises_and_its_gradient_is_right(layer):
         torch.rand(shape, generator=generator, dtype=torch.float64) + 0.1
         for shape in [(60, 4), (4, 3), (GENES, 3)]
     )
-    matrix = rows_counts(sp.csr_matrix(counts.astype(np.float64)), dtype=torch.float64, threads=1)
+    matrix = rows_counts(sp.csr_matrix(counts.astype(np.float64)), dtype=torch.float64)
     guide = Guide(labels, layer, 30.0)
     network = LearnedPoisson(
         [first * 20, second / second.sum(1, keepdim=True)], last / last.sum(0), guide

@@ -6,6 +6,7 @@ import torch
 from neuralNMF.cells.products import tensor_products
 from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
 from neuralNMF.solvers.hals import LowRank, hals
+from neuralNMF.threads import Threads
 from sklearn.decomposition import NMF
 
 CELLS, GENES, RANK = 120, 80, 5
@@ -37,7 +38,7 @@ def test_the_error_is_that_of_the_factors(threads, dtype):
     held = low_rank(matrix, 12, dtype)
     formed = (held.rows @ held.columns.T).double()
     assert held.square_sum == pytest.approx(formed.square().sum().item(), rel=1e-5)
-    found = hals(held, start(dtype=dtype), 25, threads=threads)
+    found = hals(held, start(dtype=dtype), 25, threads=Threads(threads))
     left = (formed - found.theta.double() @ found.programs_t.double().T).square().sum().item()
     assert found.error == pytest.approx(left, rel=1e-10 if dtype == torch.float64 else 1e-2)
     assert min(found.theta.min(), found.programs_t.min()) >= 0
@@ -45,15 +46,17 @@ def test_the_error_is_that_of_the_factors(threads, dtype):
 
 def test_more_epochs_are_never_worse_and_the_start_stays():
     matrix, given = low_rank(planted(noise=0.3), 12), start()
-    errors = [hals(matrix, given, epochs, threads=1).error for epochs in (1, 2, 5, 10, 20, 40, 80)]
+    errors = [hals(matrix, given, epochs).error for epochs in (1, 2, 5, 10, 20, 40, 80)]
     assert (np.diff(errors) <= 0).all()
     assert torch.equal(given, start())
 
 
 def test_the_matrix_itself_as_rows_of_unit_columns():
     matrix = torch.tensor(planted(noise=0.3))
-    plain = hals(LowRank(torch.eye(CELLS, dtype=torch.float64), matrix.T), start(), 30, threads=1)
-    other = hals(low_rank(matrix.numpy(), GENES), start(), 30, threads=1)
+    plain = hals(
+        LowRank(torch.eye(CELLS, dtype=torch.float64), matrix.T), start(), 30, threads=Threads(1)
+    )
+    other = hals(low_rank(matrix.numpy(), GENES), start(), 30)
     assert plain.error == pytest.approx(other.error, rel=1e-6)
 
 
@@ -63,7 +66,7 @@ def test_it_reaches_the_error_of_scikit_learn(seed):
     generator = torch.Generator().manual_seed(seed)
     left, values, right = singular_vectors(tensor_products(torch.tensor(matrix)), RANK, generator)
     given = nndsvd_theta(left, values, right) + 0.01
-    found = hals(low_rank(matrix, GENES), given, 500, threads=2)
+    found = hals(low_rank(matrix, GENES), given, 500, threads=Threads(2))
     theirs = NMF(RANK, init="nndsvda", max_iter=5000, tol=1e-5).fit(matrix)
     assert found.error <= 1.01 * theirs.reconstruction_err_**2
 
@@ -71,10 +74,10 @@ def test_it_reaches_the_error_of_scikit_learn(seed):
 def test_a_dead_program_and_a_matrix_of_zeros_make_no_nan():
     given = start()
     given[:, 2] = 0
-    found = hals(low_rank(planted(), RANK), given, 20, threads=1)
+    found = hals(low_rank(planted(), RANK), given, 20)
     assert torch.isfinite(found.theta).all() and torch.isfinite(found.programs_t).all()
     nothing = LowRank(torch.zeros((CELLS, 3)), torch.zeros((GENES, 3)))
-    found = hals(nothing, start(dtype=torch.float32), 20, threads=1)
+    found = hals(nothing, start(dtype=torch.float32), 20)
     assert found.error == 0 and torch.isfinite(found.theta).all()
 
 

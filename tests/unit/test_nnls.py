@@ -5,6 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 from neuralNMF.solvers.nnls import WarmStart, nnls
+from neuralNMF.threads import Threads
 
 
 def solve(theta, target, **options):
@@ -164,7 +165,7 @@ def test_the_number_of_threads_does_not_change_a_byte(threads):
     results = []
     for count in (1, threads):
         leaf = theta.clone().requires_grad_()
-        beta = solve(leaf, target, threads=count)
+        beta = solve(leaf, target, threads=Threads(count))
         (beta**2).sum().backward()
         results.append((beta.detach().numpy().tobytes(), leaf.grad.numpy().tobytes()))
     assert results[0] == results[1]

@@ -5,11 +5,13 @@ import pytest
 import scipy.optimize
 import torch
 from neuralNMF.cells.products import tensor_products
-from neuralNMF.kernels.descent import descend_matrix, descend_rows
-from neuralNMF.kernels.tiles import TILE
+from neuralNMF.kernels.descent import descend_matrix
+from neuralNMF.kernels.vectors import TILE
 from neuralNMF.least_squares.network import NeuralNMF
-from neuralNMF.least_squares.optimize import Auto, Projected, make_optimizer
-from neuralNMF.solvers.columns import descend_columns
+from neuralNMF.least_squares.optimize import Auto, make_optimizer
+from neuralNMF.solvers.descent import descend, descend_columns
+from neuralNMF.threads import Threads
+from neuralNMF.training.projected import Projected
 
 CELLS, GENES = 70, 50
 RANKS = (6, 4, 2)
@@ -27,7 +29,7 @@ def problem(counts, depth=2, *, energy=False, dtype=torch.float64, seed=1):
     shapes = zip((CELLS, *RANKS), RANKS, strict=False)
     thetas = [torch.tensor(rng.random(shape)) for shape in shapes][:depth]
     thetas[0] = thetas[0].to(dtype)
-    network = NeuralNMF(thetas, energy=energy, threads=2)
+    network = NeuralNMF(thetas, energy=energy, threads=Threads(2))
     network.settle()
     return network, tensor_products(torch.tensor(counts, dtype=dtype))
 
@@ -37,7 +39,7 @@ def problem(counts, depth=2, *, energy=False, dtype=torch.float64, seed=1):
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_auto_never_raises_the_loss(counts, depth, energy, dtype):
     network, products = problem(counts, depth, energy=energy, dtype=dtype)
-    optimizer = Auto(network, products, threads=2)
+    optimizer = Auto(network, products)
     losses = [optimizer.found.loss.item()]
     for _ in range(40):
         if not optimizer.epoch():
@@ -168,7 +170,7 @@ def test_descent_of_rows_is_plain_coordinate_descent(rows, threads, dtype):
     theta, linear, curvature = quadratic(rows, 5, dtype)
     expected = plain_descent(theta, linear, curvature, 3)
     kept = linear.copy()
-    descend_rows(theta, linear, curvature, 3, threads)
+    descend(*map(torch.from_numpy, (theta, linear, curvature)), 3, Threads(threads))
     np.testing.assert_allclose(theta, expected, atol=1e-4 if dtype == np.float32 else 1e-12)
     np.testing.assert_array_equal(linear, kept)
 
@@ -177,7 +179,7 @@ def test_descent_of_rows_is_plain_coordinate_descent(rows, threads, dtype):
 def test_descent_of_rows_at_any_rank(rank):
     theta, linear, curvature = quadratic(70, rank)
     expected = plain_descent(theta, linear, curvature, 2)
-    descend_rows(theta, linear, curvature, 2, 2)
+    descend(*map(torch.from_numpy, (theta, linear, curvature)), 2, Threads(2))
     np.testing.assert_allclose(theta, expected, atol=1e-11)
 
 
@@ -193,7 +195,7 @@ def test_descent_of_columns_takes_the_same_steps(dtype):
 def test_a_coordinate_without_curvature_stays():
     theta, linear, curvature = quadratic(20, 5)
     before = theta[:, 2].copy()
-    descend_rows(theta, linear, curvature, 3, 2)
+    descend(*map(torch.from_numpy, (theta, linear, curvature)), 3, Threads(2))
     np.testing.assert_array_equal(theta[:, 2], before)
 
 
@@ -203,7 +205,8 @@ def test_many_sweeps_over_rows_reach_the_minimum_of_the_quadratic():
     target = rng.standard_normal((30, 9))
     theta = rng.random((30, 5))
     # ||target - theta factor'||^2 / 2.
-    descend_rows(theta, -target @ factor, factor.T @ factor, 3000, 2)
+    matrices = theta, -target @ factor, factor.T @ factor
+    descend(*map(torch.from_numpy, matrices), 3000, Threads(2))
     expected = [scipy.optimize.nnls(factor, row)[0] for row in target]
     np.testing.assert_allclose(theta, expected, atol=1e-8)
 

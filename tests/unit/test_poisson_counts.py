@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from neuralNMF.cells.count_dense import dense_counts
-from neuralNMF.cells.counts import library_size, rows_counts, tensor_counts
+from neuralNMF.cells.counts import dense_counts, library_size, rows_counts, tensor_counts
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.deviance import PoissonDeviance, gradient_parts, poisson_deviance
+from neuralNMF.threads import Threads
 
 N, M, K = 23, 17, 4
 MAKERS = [rows_counts, tensor_counts]
@@ -24,9 +24,9 @@ def problem():
     return x, rng.uniform(0.5, 2, N), theta, programs_t
 
 
-def make(maker, x, scale, *, floor=0.0, dtype=torch.float64, borders=None):
+def make(maker, x, scale, *, floor=0.0, dtype=torch.float64, cuts=None):
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
-    return maker(matrix, scale, floor=floor, dtype=dtype, borders=borders)
+    return maker(matrix, scale, floor=floor, dtype=dtype, cuts=cuts)
 
 
 def dense_rates(x, scale, theta, programs_t):
@@ -91,18 +91,18 @@ def test_hessian_equals_the_dense_formula(maker, problem):
     if maker == "dense":
         counts = dense_counts(torch.tensor(x), scale, floor=0.0, rows=10)
     else:
-        counts = make(maker, x, scale, borders=(0, 9, N))
+        counts = make(maker, x, scale, cuts=(0, 9, N))
     found = counts.hessian(torch.tensor(theta), torch.tensor(programs_t))
     np.testing.assert_allclose(found, wanted, rtol=1e-11)
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("borders", [(0, 7, 7, 22, 23), tuple(range(N + 1))])
-def test_any_chunks_give_the_same(maker, problem, borders):
+@pytest.mark.parametrize("cuts", [(0, 7, 7, 22, 23), tuple(range(N + 1))])
+def test_any_chunks_give_the_same(maker, problem, cuts):
     """Odd chunks, an empty one, a cell a chunk."""
     x, scale, theta, programs_t = problem
     small = torch.tensor(theta), torch.tensor(programs_t)
-    whole, cut = make(maker, x, scale), make(maker, x, scale, borders=borders)
+    whole, cut = make(maker, x, scale), make(maker, x, scale, cuts=cuts)
     one, many = (c.rates(*small, rows=True, columns=True) for c in (whole, cut))
     assert many.log_sum == pytest.approx(one.log_sum, rel=1e-13)
     np.testing.assert_allclose(many.rows, one.rows, rtol=1e-13)
@@ -115,7 +115,7 @@ def test_threads_and_precisions_agree(problem):
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
     results = []
     for threads, dtype in ((1, torch.float64), (2, torch.float64), (2, torch.float32)):
-        counts = rows_counts(matrix, scale, dtype=dtype, threads=threads)
+        counts = rows_counts(matrix, scale, dtype=dtype, threads=Threads(threads))
         part = torch.tensor(theta, dtype=dtype)
         results.append(counts.rates(part, torch.tensor(programs_t), rows=True, columns=True))
     for other, tolerance in zip(results[1:], (1e-13, 2e-6), strict=True):
@@ -127,7 +127,7 @@ def test_threads_and_precisions_agree(problem):
 def test_the_same_threads_give_the_same_bytes(problem):
     x, scale, theta, programs_t = problem
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
-    counts = rows_counts(matrix, scale, threads=2)
+    counts = rows_counts(matrix, scale, threads=Threads(2))
     small = torch.tensor(theta, dtype=torch.float32), torch.tensor(programs_t)
     runs = [counts.rates(*small, rows=True, columns=True) for _ in range(3)]
     for other in runs[1:]:
@@ -153,7 +153,7 @@ def test_deviance_equals_the_dense_formula(maker, problem):
 def test_gradcheck_through_two_layers(maker, problem):
     x, scale, theta, _ = problem
     rng = np.random.default_rng(8)
-    counts = make(maker, x, scale, borders=(0, 9, N))
+    counts = make(maker, x, scale, cuts=(0, 9, N))
     second = torch.tensor(rng.gamma(1, 1, (K, 2)), requires_grad=True)
     last = torch.tensor(rng.gamma(1, 1, (M, 2)), requires_grad=True)
     theta = torch.tensor(theta, requires_grad=True)

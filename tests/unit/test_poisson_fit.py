@@ -136,7 +136,7 @@ def test_gradients_are_those_of_finite_differences(kind):
     """Through two layers: of pmf, through both fixed points and the masses between them."""
     rng = np.random.default_rng(1)
     matrix = sp.csr_matrix(draw(30, 15, 4, 1).astype(np.float64))
-    counts = rows_counts(matrix, rng.uniform(0.5, 2, 30), dtype=torch.float64, threads=1)
+    counts = rows_counts(matrix, rng.uniform(0.5, 2, 30), dtype=torch.float64)
     thetas = [
         torch.from_numpy(rng.uniform(0.2, 1.0, (30, 4))),
         torch.from_numpy(rng.uniform(0.2, 1.0, (4, 2))),
@@ -167,7 +167,7 @@ def test_gradients_are_those_of_finite_differences(kind):
 
 def test_held_layers_do_not_move():
     matrix = sp.csr_matrix(draw().astype(np.float64))
-    counts = rows_counts(matrix, dtype=torch.float64, threads=1)
+    counts = rows_counts(matrix, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
     shapes = [(150, 5), (5, 3), (60, 3)]
     first, second, last = (

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from neuralNMF.cells.count_dense import dense_counts
-from neuralNMF.cells.counts import library_size, rows_counts, tensor_counts
+from neuralNMF.cells.counts import dense_counts, library_size, rows_counts, tensor_counts
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.deviance import gradient_parts, poisson_deviance
 from neuralNMF.poisson.em import KlStatus, em_step, kl_nmf
@@ -112,7 +111,7 @@ def test_every_way_to_hold_the_counts_gives_the_same(problem, kind):
     options = {"dtype": torch.float64}
     whole = fit(rows_counts(problem, **options), passes=60)
     counts = {
-        "streamed": lambda: rows_counts(problem, borders=(0, 1, 50, 50, 120), **options),
+        "streamed": lambda: rows_counts(problem, cuts=(0, 1, 50, 50, 120), **options),
         "tensor": lambda: tensor_counts(problem, **options),
         "dense": lambda: dense_counts(torch.tensor(problem.toarray(), dtype=torch.float64)),
     }[kind]()

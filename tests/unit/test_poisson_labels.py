@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from neuralNMF.cells.count_stream import Sample
 from neuralNMF.cells.counts import Counts, rows_counts
 from neuralNMF.cells.products import rows_products
+from neuralNMF.cells.stream import CountsSample
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.deviance import poisson_deviance
 from neuralNMF.poisson.em import kl_nmf
@@ -97,8 +97,10 @@ class _Loss(torch.nn.Module):
         return self.head.loss(usage, codes)
 
 
-def sample_of(counts: Counts, matrix: scipy.sparse.csr_matrix) -> Sample:
-    return Sample(torch.arange(matrix.shape[0]), counts, rows_products(matrix, dtype=counts.dtype))
+def sample_of(counts: Counts, matrix: scipy.sparse.csr_matrix) -> CountsSample:
+    return CountsSample(
+        torch.arange(matrix.shape[0]), counts, rows_products(matrix, dtype=counts.dtype)
+    )
 
 
 def held_out_accuracy(seed, *, guided, cells=300):

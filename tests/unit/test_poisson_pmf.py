@@ -6,8 +6,7 @@ import scipy.sparse
 import scipy.special
 import scipy.stats
 import torch
-from neuralNMF.cells.count_dense import dense_counts
-from neuralNMF.cells.counts import rows_counts
+from neuralNMF.cells.counts import dense_counts, rows_counts
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.pmf import PmfState, pmf_programs_t
 from neuralNMF.poisson.posterior import (
@@ -34,7 +33,7 @@ def draw(seed=0, cells=15, genes=9, rank=3):
 
 def sparse(x, scale, floor=0.0):
     matrix = scipy.sparse.csr_matrix(x.astype(np.float32))
-    return rows_counts(matrix, scale, floor=floor, dtype=torch.float64, threads=1)
+    return rows_counts(matrix, scale, floor=floor, dtype=torch.float64)
 
 
 def reference_update(x, theta, scale, shape):

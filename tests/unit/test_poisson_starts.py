@@ -54,7 +54,7 @@ def test_all_planted_programs_are_found(planted, beta, seed):
 def test_random_starts_leave_planted_programs_merged(planted):
     """If they did not, the test above would say nothing about the singular vectors."""
     dataset, truth = open_dataset(planted), np.load(planted.with_name("planted_truth.npz"))
-    counts = rows_counts(dataset.rows(0, CELLS), threads=1)
+    counts = rows_counts(dataset.rows(0, CELLS))
     found = kl_nmf(counts, FINE, generator=torch.Generator().manual_seed(0))
     assert least_cosine(found.programs_t.numpy().T, truth["fine"]) < 0.5
 
@@ -64,7 +64,7 @@ def test_a_sample_of_the_cells_is_enough(planted, monkeypatch):
     dataset = open_dataset(planted)
     options = LayerOptions(rank=FINE, beta="learned", loss="poisson", threads=1)
     whole = fit_layer(dataset, None, options, progress=False)
-    monkeypatch.setattr("neuralNMF.cells.count_stream.SAMPLE_CELLS", 1500)
+    monkeypatch.setattr("neuralNMF.cells.stream.SAMPLE_CELLS", 1500)
     part = fit_layer(dataset, None, options, progress=False)
     assert part.info["deviance"] == pytest.approx(whole.info["deviance"], rel=2e-3)
     joint = part.history.query("phase == 'joint'")["loss"]
@@ -79,7 +79,7 @@ def test_usage_and_programs_given_the_other_are_at_their_minimum():
     x[7], x[:, 9] = 0, 0
     sizes = rng.uniform(0.5, 2, 80)
     sizes[7] = 0
-    counts = rows_counts(sp.csr_matrix(x), sizes, dtype=torch.float64, threads=1)
+    counts = rows_counts(sp.csr_matrix(x), sizes, dtype=torch.float64)
     held = torch.from_numpy(beta.T / beta.sum(1))
     usage = usage_given(counts, held, passes=3000)
     gain, cost, *_ = gradient_parts(usage, held, counts)

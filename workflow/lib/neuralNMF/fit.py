@@ -11,7 +11,8 @@ import torch
 
 from neuralNMF import __version__
 from neuralNMF.canonical import canonical
-from neuralNMF.cells.stream import DENSE_FROM
+from neuralNMF.cells.place import Place
+from neuralNMF.cells.stream import is_dense
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
@@ -20,6 +21,8 @@ from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.fit import fit_poisson
+from neuralNMF.threads import threads_of_a_fit
+from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Training
 
@@ -41,23 +44,32 @@ def fit_layer(
     """
     device = resolve_device(options.device)
     _check(dataset, previous, options)
-    threads = options.threads or torch.get_num_threads()
-    depth = 1 if previous is None else len(previous.thetas) + 1
-    _log.info("layer %d: %d programs, on %s with %d threads", depth, options.rank, device, threads)
-    if device.type == "cpu":
-        check_memory(_demand(dataset, previous, options, threads))
-    fit = fit_poisson if options.loss == "poisson" else fit_least_squares
-    fitted = fit(
-        dataset,
-        previous,
-        options,
-        device=device,
-        dtype=_DTYPES[options.precision],
-        # One stream of random numbers a layer: its start depends on the seed and its depth alone.
-        generator=torch.Generator().manual_seed(options.seed * 1000 + depth),
-        threads=threads,
-        progress=progress,
+    with threads_of_a_fit(options.threads) as threads:
+        context = FitContext(
+            dataset,
+            previous,
+            options,
+            Place(device, _DTYPES[options.precision], threads),
+            # A stream of random numbers a layer: its start depends on the seed and its depth alone.
+            torch.Generator().manual_seed(_stream_seed(options.seed, previous)),
+            progress,
+        )
+        return _fit(context)
+
+
+def _fit(context: FitContext) -> Model:
+    dataset, previous, options = context.dataset, context.previous, context.options
+    depth, place = context.depth, context.place
+    _log.info(
+        "layer %d: %d programs, on %s with %d threads",
+        depth,
+        options.rank,
+        place.device,
+        place.threads.count,
     )
+    if place.device.type == "cpu":
+        check_memory(_demand(context))
+    fitted = fit_poisson(context) if options.loss == "poisson" else fit_least_squares(context)
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
@@ -71,6 +83,10 @@ def fit_layer(
             depth,
         )
     return model
+
+
+def _stream_seed(seed: int, previous: Model | None) -> int:
+    return seed * 1000 + (1 if previous is None else len(previous.thetas) + 1)
 
 
 def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> None:
@@ -107,9 +123,8 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
         )
 
 
-def _demand(
-    dataset: Dataset, previous: Model | None, options: LayerOptions, threads: int
-) -> Demand:
+def _demand(context: FitContext) -> Demand:
+    dataset, previous, options = context.dataset, context.previous, context.options
     cells, genes = dataset.shape
     held = cells if options.data_mem_size is None else min(options.data_mem_size, cells)
     return Demand(
@@ -117,10 +132,10 @@ def _demand(
         genes=genes,
         nonzeros=dataset.nnz,
         rank=options.rank if previous is None else previous.thetas[0].shape[1],
-        item=_DTYPES[options.precision].itemsize,
-        dense=dataset.nnz >= DENSE_FROM * cells * genes,
+        item=context.place.dtype.itemsize,
+        dense=is_dense(dataset),
         held=held,
-        threads=threads,
+        threads=context.place.threads.count,
     )
 
 

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.count_rows import Block, RowsBlock
-from neuralNMF.cells.count_tensors import TensorBlock
+from neuralNMF.cells.block import Block
+from neuralNMF.cells.place import Place
+from neuralNMF.cells.sums import block_borders
+from neuralNMF.cells.tensors import DenseBlock, SparseBlock
 from neuralNMF.errors import InputError
+from neuralNMF.threads import SERIAL, Threads
 
 FLOOR = 1e-10
 
@@ -61,27 +65,26 @@ class Counts:
         blocks: Callable[[], Iterable[tuple[int, int, Block]]],
         shape: tuple[int, int],
         scale: np.ndarray,
+        place: Place,
         *,
         floor: float = FLOOR,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
     ) -> None:
         self._blocks = blocks
         self.shape = shape
         self.floor = floor
-        self.device = torch.device(device)
-        self.dtype = dtype
+        self.device, self.dtype, self.threads = place.device, place.dtype, place.threads
         self.scale = torch.as_tensor(scale, dtype=torch.float64)
         if tuple(self.scale.shape) != (shape[0],):
             raise InputError(
                 f"Library sizes have shape {tuple(self.scale.shape)}, the counts have {shape[0]} "
                 "cells; give one size a cell."
             )
-        sums = [block.sums() for _, _, block in blocks()]
-        self.total = sum(part.total for part in sums)
-        self.saturated = sum(part.entropy for part in sums) - self.total
-        self.log_factorials = sum(part.log_factorials for part in sums)
-        self.totals = torch.from_numpy(np.concatenate([part.cells for part in sums]))
+        sums = [block.count_sums() for _, _, block in blocks()]
+        totals = np.concatenate([part.totals for part in sums])
+        self.total = float(totals.sum())
+        self.saturated = float(np.concatenate([part.entropies for part in sums]).sum()) - self.total
+        self.log_factorials = float(np.concatenate([part.log_factorials for part in sums]).sum())
+        self.totals = torch.from_numpy(totals)
 
     def rates(
         self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
@@ -92,11 +95,12 @@ class Counts:
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(programs_t) if columns else None
-        log_sum = 0.0
+        log_sum = np.zeros(())
         for start, stop, block in self._blocks():
             mine = None if by_row is None else by_row[start:stop]
-            log_sum += block.rates(theta[start:stop], programs_t, self.floor, mine, by_column)
-        return RatePass(log_sum, by_row, by_column)
+            part = theta[start:stop]
+            block.rates(part, programs_t, self.floor, log_sum, mine, by_column)
+        return RatePass(float(log_sum), by_row, by_column)
 
     def curvature(
         self, theta: Tensor, programs_t: Tensor, direction: Tensor, *, rows: bool = False
@@ -143,67 +147,99 @@ class Counts:
 
 
 def rows_counts(
-    matrix,  # scipy.sparse.csr_matrix
+    matrix: sp.csr_matrix,
     scale: np.ndarray | None = None,
     *,
     floor: float = FLOOR,
     dtype: torch.dtype = torch.float32,
-    threads: int | None = None,
-    borders: Sequence[int] | None = None,
+    threads: Threads = SERIAL,
+    cuts: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of a scipy CSR matrix in memory, on the CPU, without a copy of it.
+    """Counts of a CSR matrix (N, M) in memory, on the CPU, without a copy of it.
 
-    ``borders``: where to cut it into blocks, for example (0, 500, 1000); one block by default.
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_matrix
+    scale : (N,), optional
+        Library sizes; ones by default.
+    floor, dtype, threads
+        See `Counts` and `Place`.
+    cuts : sequence of int, optional
+        Where to cut it into pieces, for example (0, 500, 1000), as streaming does; of one piece by
+        default.
     """
     cells, genes = matrix.shape
-    scale = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
+    place = Place(dtype=dtype, threads=threads)
+    sizes = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)
     indices = np.asarray(matrix.indices, dtype=np.int32)
-    threads = threads or torch.get_num_threads()
     blocks = []
-    for start, stop in _pairs(borders, cells):
-        own = slice(indptr[start], indptr[stop])
-        block = RowsBlock(
-            indptr[start : stop + 1],
-            indices[own],
-            matrix.data[own],
-            scale[start:stop],
-            genes,
-            threads,
-        )
-        blocks.append((start, stop, block))
-    return Counts(lambda: blocks, matrix.shape, scale, floor=floor, dtype=dtype)
+    for start, stop in _pairs(cuts, cells):
+        inside = slice(indptr[start], indptr[stop])
+        ends = indptr[start : stop + 1]
+        arrays = ends, indices[inside], matrix.data[inside], sizes[start:stop]
+        blocks.append((start, stop, place.rows(*arrays, genes, block_borders(ends, genes))))
+    return Counts(lambda: blocks, matrix.shape, sizes, place, floor=floor)
 
 
 def tensor_counts(
-    matrix,  # scipy.sparse.csr_matrix
+    matrix: sp.csr_matrix,
     scale: np.ndarray | None = None,
     *,
     floor: float = FLOOR,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-    borders: Sequence[int] | None = None,
+    cuts: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of a scipy CSR matrix as tensors on any device; ``borders`` as in ``rows_counts``."""
-    cells = matrix.shape[0]
-    scale = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
+    """Counts of a CSR matrix as tensors on any device; arguments as of `rows_counts`."""
+    cells, genes = matrix.shape
+    sizes = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)
     blocks = []
-    for start, stop in _pairs(borders, cells):
-        own = slice(indptr[start], indptr[stop])
-        block = TensorBlock(
+    for start, stop in _pairs(cuts, cells):
+        inside = slice(indptr[start], indptr[stop])
+        block = SparseBlock(
             torch.as_tensor(indptr[start : stop + 1] - indptr[start], device=device),
-            torch.as_tensor(matrix.indices[own], dtype=torch.int64, device=device),
-            torch.as_tensor(matrix.data[own], dtype=dtype, device=device),
-            torch.as_tensor(scale[start:stop], dtype=dtype, device=device),
+            torch.as_tensor(matrix.indices[inside], dtype=torch.int64, device=device),
+            torch.as_tensor(matrix.data[inside], dtype=dtype, device=device),
+            torch.as_tensor(sizes[start:stop], dtype=dtype, device=device),
+            genes,
         )
         blocks.append((start, stop, block))
-    return Counts(lambda: blocks, matrix.shape, scale, floor=floor, device=device, dtype=dtype)
+    return Counts(lambda: blocks, matrix.shape, sizes, Place(device, dtype), floor=floor)
 
 
-def _pairs(borders: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:
-    cuts = [0, cells] if borders is None else list(borders)
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+def dense_counts(
+    entries: Tensor, scale: np.ndarray | None = None, *, floor: float = FLOOR, rows: int = 8192
+) -> Counts:
+    """Counts of a dense tensor, where it is and in its precision.
+
+    Parameters
+    ----------
+    entries : (n, M), non-negative
+        Need not be whole numbers: the expected programs of the layer before, for example.
+    scale : (n,), optional
+        Ones by default.
+    floor : float
+    rows : int
+        Rows at a time: matrices of their size are formed.
+    """
+    entries = entries.detach()
+    place = Place(entries.device, entries.dtype)
+    sizes = np.ones(entries.shape[0]) if scale is None else np.asarray(scale, dtype=np.float64)
+    factors = torch.as_tensor(sizes).to(entries)
+    blocks = []
+    for start in range(0, entries.shape[0], rows):
+        part = slice(start, min(start + rows, entries.shape[0]))
+        borders = np.array([0, part.stop - start])
+        block = DenseBlock(entries[part], factors[part], borders, place.threads, place.sums)
+        blocks.append((start, part.stop, block))
+    return Counts(lambda: blocks, tuple(entries.shape), sizes, place, floor=floor)
+
+
+def _pairs(cuts: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:
+    ends = [0, cells] if cuts is None else list(cuts)
+    return list(zip(ends[:-1], ends[1:], strict=True))
 
 
 def _zeros(programs_t: Tensor) -> Tensor:

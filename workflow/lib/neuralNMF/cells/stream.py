@@ -1,24 +1,22 @@
-"""From a data set to the products of a fit: in memory or streamed, dense or sparse."""
+"""From a data set to what a fit asks of its cells: in memory or streamed, dense or sparse."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from torch import Tensor
 
-from neuralNMF.cells.products import (
-    Block,
-    Products,
-    RowsBlock,
-    TensorBlock,
-    rows_products,
-    tensor_products,
-)
+from neuralNMF.cells.block import Block
+from neuralNMF.cells.counts import Counts, library_size, rows_counts, tensor_counts
+from neuralNMF.cells.place import Place
+from neuralNMF.cells.products import Products, rows_products, tensor_products
 from neuralNMF.cells.scaling import Scaling
+from neuralNMF.cells.sums import block_borders
 from neuralNMF.io.dataset import Dataset
 
 _log = logging.getLogger(__name__)
@@ -26,91 +24,115 @@ _log = logging.getLogger(__name__)
 # From this share of non-zeros on, a dense matrix takes no more memory than a sparse one
 # (4 against 8 bytes a value).
 DENSE_FROM = 0.5
+# Starts are tried on so many cells at the most.
+SAMPLE_CELLS = 20_000
 _CHUNK = 50_000
-_Block = TypeVar("_Block")
+
+
+def is_dense(dataset: Dataset) -> bool:
+    """Whether least squares multiply by this data set as by a dense matrix."""
+    cells, genes = dataset.shape
+    return dataset.nnz >= DENSE_FROM * cells * genes
 
 
 def dataset_products(
-    dataset: Dataset,
-    scaling: Scaling,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    data_mem_size: int | None,
-    threads: int,
+    dataset: Dataset, scaling: Scaling, place: Place, data_mem_size: int | None
 ) -> Products:
     """The products of a data set.
 
-    data_mem_size: cells held in memory; with fewer than there are, X is streamed.
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, M genes.
+    scaling : Scaling
+    place : Place
+    data_mem_size : int or None
+        Cells held in memory; with fewer than there are, X is streamed, in whole blocks of cells
+        (`cells.sums.block_borders`) and so at least one block at a time.
     """
-    cells, genes = dataset.shape
-    dense = dataset.nnz >= DENSE_FROM * cells * genes
-    streamed = data_mem_size is not None and data_mem_size < cells
-    _log.info(
-        "%d cells x %d genes, %d non-zeros (%.1f %%), %s, %s",
-        cells,
-        genes,
-        dataset.nnz,
-        100 * dataset.nnz / (cells * genes),
-        "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix",
-        f"streamed {data_mem_size} cells at a time" if streamed else "held in memory",
-    )
+    dense = is_dense(dataset)
+    kind = "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix"
+    _log_size(dataset, kind, data_mem_size)
 
-    def block(start: int, stop: int, indices: np.ndarray, data: np.ndarray) -> Block:
-        indptr = dataset.indptr[start : stop + 1]
+    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+        indptr, indices, data = arrays
         values = scaling.values(data, indptr, start, stop)
+        make = place.dense if dense else place.rows
         scale = scaling.outer_cells[start:stop]
-        if not dense and device.type == "cpu":
-            return RowsBlock(indptr, indices, values, scale, genes, threads)
-        return _tensor_block(
-            indptr - indptr[0], indices, values, scale, genes, dense, device, dtype, threads
-        )
+        return make(indptr, indices, values, scale, dataset.shape[1], borders)
 
-    blocks = cell_blocks(dataset, block, data_mem_size)
-    return Products(blocks, dataset.shape, scaling.genes, device=device, dtype=dtype)
+    blocks = _blocks(dataset, block, data_mem_size, dense=dense)
+    return Products(blocks, dataset.shape, scaling.genes, place)
 
 
-def cell_blocks(
-    dataset: Dataset,
-    block: Callable[[int, int, np.ndarray, np.ndarray], _Block],
-    data_mem_size: int | None,
-) -> Callable[[], Iterable[tuple[int, int, _Block]]]:
-    """The blocks of a data set: one held in memory, or several streamed anew at each call.
+def dataset_counts(dataset: Dataset, place: Place, data_mem_size: int | None) -> Counts:
+    """The raw counts of a data set with the cells' library sizes; arguments as above."""
+    _log_size(dataset, "raw counts", data_mem_size)
+    sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64))
 
-    block: makes one from (first cell, past the last cell, their indices, their data).
-    """
-    cells = dataset.shape[0]
-    if data_mem_size is None or data_mem_size >= cells:
-        held = [(0, cells, block(0, cells, *dataset.read()))]
-        return lambda: held
+    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+        return place.rows(*arrays, sizes[start:stop], dataset.shape[1], borders)
 
-    def stream() -> Iterator[tuple[int, int, _Block]]:
-        indices, data = dataset.map()
-        for start in range(0, cells, data_mem_size):
-            stop = min(start + data_mem_size, cells)
-            first, last = dataset.indptr[start], dataset.indptr[stop]
-            yield start, stop, block(start, stop, indices[first:last], data[first:last])
-            dataset.release()
+    return Counts(_blocks(dataset, block, data_mem_size), dataset.shape, sizes, place)
 
-    return stream
+
+def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
+    """Rising indices of at most SAMPLE_CELLS cells, drawn at random where there are more."""
+    if cells <= SAMPLE_CELLS:
+        return np.arange(cells)
+    return torch.randperm(cells, generator=generator)[:SAMPLE_CELLS].sort().values.numpy()
 
 
 def sample_products(
-    dataset: Dataset,
-    scaling: Scaling,
-    cells: np.ndarray,
-    *,
-    dtype: torch.dtype,
-    threads: int,
+    dataset: Dataset, scaling: Scaling, cells: np.ndarray, place: Place
 ) -> Products:
     """The products of some cells of a data set, in memory on the host; cells: rising indices."""
     own = Scaling(scaling.cells[cells], scaling.genes, scaling.transform)
     matrix = sample_rows(dataset, cells)
     matrix.data = own.values(matrix.data, matrix.indptr, 0, cells.size)
+    options = {"threads": place.threads}
     if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
-        dense = torch.as_tensor(matrix.toarray(), dtype=dtype)
-        return tensor_products(dense, own.outer_cells, scaling.genes, threads=threads)
-    return rows_products(matrix, own.outer_cells, scaling.genes, dtype=dtype, threads=threads)
+        dense = torch.as_tensor(matrix.toarray(), dtype=place.dtype)
+        return tensor_products(dense, own.outer_cells, scaling.genes, **options)
+    return rows_products(matrix, own.outer_cells, scaling.genes, dtype=place.dtype, **options)
+
+
+@dataclass
+class CountsSample:
+    """Some cells of a data set, in memory, that starts of Poisson models are tried on.
+
+    Parameters
+    ----------
+    cells : (n,) int64
+        Rising indices.
+    counts : Counts
+        Theirs, on the device of the fit, with the library sizes of the data set.
+    products : Products
+        Of their profiles at one total, on the host.
+    """
+
+    cells: Tensor
+    counts: Counts
+    products: Products
+
+
+def counts_sample(
+    dataset: Dataset, counts: Counts, generator: torch.Generator, place: Place
+) -> CountsSample:
+    """At most SAMPLE_CELLS cells, drawn at random where there are more; counts: of them all."""
+    chosen = draw_sample(counts.shape[0], generator)
+    cells = torch.from_numpy(chosen)
+    matrix = sample_rows(dataset, chosen)
+    sizes = counts.scale[cells].numpy()
+    profiles = 1.0 / np.where(sizes > 0, sizes, 1.0)
+    products = rows_products(matrix, profiles, dtype=place.dtype, threads=place.threads)
+    if chosen.size == counts.shape[0]:
+        return CountsSample(cells, counts, products)
+    if place.device.type == "cpu":
+        own = rows_counts(matrix, sizes, dtype=place.dtype, threads=place.threads)
+    else:
+        own = tensor_counts(matrix, sizes, device=place.device, dtype=place.dtype)
+    return CountsSample(cells, own, products)
 
 
 def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
@@ -124,29 +146,54 @@ def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
     return sp.vstack(parts, format="csr")
 
 
-def _tensor_block(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    values: np.ndarray,
-    scale: np.ndarray,
-    genes: int,
-    dense: bool,
-    device: torch.device,
-    dtype: torch.dtype,
-    threads: int,
-) -> TensorBlock:
-    shape = (indptr.size - 1, genes)
-    cells = torch.as_tensor(scale, dtype=dtype).to(device)
-    if dense:
-        formed = sp.csr_matrix((values, indices, indptr), shape=shape).toarray()
-        matrix = torch.as_tensor(formed, dtype=dtype).to(device)
-        return TensorBlock(matrix, matrix, cells, threads)
-    # Copies: torch takes no read-only arrays, and a mapped one must not outlive its pages.
-    matrix = torch.sparse_csr_tensor(
-        torch.as_tensor(indptr.copy()),
-        torch.as_tensor(indices.astype(np.int64)),
-        torch.as_tensor(values.astype(np.float32)).to(dtype),
-        size=shape,
-        device=device,
+def _blocks(
+    dataset: Dataset,
+    make: Callable[[int, int, tuple, np.ndarray], Block],
+    data_mem_size: int | None,
+    *,
+    dense: bool = False,
+) -> Callable[[], Iterable[tuple[int, int, Block]]]:
+    """The cells of a data set: all held in memory, or streamed anew at each call.
+
+    make: from (first cell, past the last cell, their indptr, indices and data, borders of blocks).
+    """
+    cells, genes = dataset.shape
+    borders = block_borders(dataset.indptr, genes, dense=dense)
+    if data_mem_size is None or data_mem_size >= cells:
+        held = [(0, cells, make(0, cells, (dataset.indptr, *dataset.read()), borders))]
+        return lambda: held
+
+    def stream() -> Iterator[tuple[int, int, Block]]:
+        indices, data = dataset.map()
+        for inside in _whole_blocks(borders, data_mem_size):
+            start, stop = int(inside[0]), int(inside[-1])
+            part = slice(dataset.indptr[start], dataset.indptr[stop])
+            arrays = dataset.indptr[start : stop + 1], indices[part], data[part]
+            yield start, stop, make(start, stop, arrays, inside - start)
+            dataset.release()
+
+    return stream
+
+
+def _whole_blocks(borders: np.ndarray, data_mem_size: int) -> Iterator[np.ndarray]:
+    """Runs of borders, of as many whole blocks as ``data_mem_size`` cells hold, at least one."""
+    first = 0
+    while first < borders.size - 1:
+        last = int(np.searchsorted(borders, borders[first] + data_mem_size, side="right")) - 1
+        last = max(last, first + 1)
+        yield borders[first : last + 1]
+        first = last
+
+
+def _log_size(dataset: Dataset, kind: str, data_mem_size: int | None) -> None:
+    cells, genes = dataset.shape
+    streamed = data_mem_size is not None and data_mem_size < cells
+    _log.info(
+        "%d cells x %d genes, %d non-zeros (%.1f %%), %s, %s",
+        cells,
+        genes,
+        dataset.nnz,
+        100 * dataset.nnz / (cells * genes),
+        kind,
+        f"streamed {data_mem_size} cells at a time" if streamed else "held in memory",
     )
-    return TensorBlock(matrix, matrix.transpose(0, 1).to_sparse_csr(), cells, threads)

@@ -1,8 +1,14 @@
-"""Compiled loops (numba) behind the CPU path: arrays in, arrays out, nothing else."""
+"""Compiled loops (numba) behind the CPU path: arrays in, arrays out, nothing else.
 
-from pathlib import Path
+Each loop does the work of one thread on a range of rows; the callers share the ranges out among
+threads. So the number of threads cannot change what is computed.
+"""
 
-from neuralNMF.kernels.cache import forget_stale
+from neuralNMF.kernels import cache
 
-_HERE = Path(__file__).parent
-forget_stale(_HERE, _HERE.parent)
+# All at once: a source that changes later, while a long job runs, meets nothing left to import.
+from neuralNMF.kernels import cells, descent, gram, nnls, poisson, sparse  # isort: skip
+
+__all__ = ["cells", "descent", "gram", "nnls", "poisson", "sparse"]
+
+cache.check_sources()

@@ -4,13 +4,12 @@ It always ends, also where variables depend on each other: one that depends on t
 support (its pivot is at most ``tiny``) is left at zero.
 """
 
-import numba
 import numpy as np
 
-_OPTIONS = {"error_model": "numpy", "cache": True}
+from neuralNMF.kernels.compiled import inlined
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def _factor(gram, order, count, lower, tiny):
     """Cholesky factor of gram[order, order]; returns how many of ``order`` were independent.
 
@@ -34,7 +33,7 @@ def _factor(gram, order, count, lower, tiny):
     return kept
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def _substitute(lower, order, count, right, out):
     """out[:count] = (L L')^-1 right[order]."""
     for a in range(count):
@@ -49,7 +48,7 @@ def _substitute(lower, order, count, right, out):
         out[a] = value / lower[a, a]
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def _descent(gram, right, order, count, values, variable):
     """Negative gradient of one variable: b_i - G_iP s_P."""
     value = right[variable]
@@ -58,69 +57,79 @@ def _descent(gram, right, order, count, values, variable):
     return value
 
 
-@numba.njit(**_OPTIONS)
-def _drop(order, solution, count):
-    """Takes the variables whose value is zero out of the support, keeping their sequence."""
-    kept = 0
+@inlined
+def _enumerate(inside, order):
+    """order = the variables of the support, rising; returns how many there are."""
+    count = 0
+    for i in range(inside.shape[0]):
+        if inside[i]:
+            order[count] = i
+            count += 1
+    return count
+
+
+@inlined
+def _towards(order, count, values, solution, inside):
+    """From ``solution`` towards ``values`` as far as all stay above zero; whether any stopped it.
+
+    What reaches zero leaves the support.
+    """
+    step = 1.0
     for a in range(count):
-        if solution[order[a]] > 0:
-            order[kept] = order[a]
-            kept += 1
-    return kept
+        if values[a] <= 0:
+            start = solution[order[a]]
+            step = min(step, start / (start - values[a]) if start > 0 else 0.0)
+    stopped = False
+    for a in range(count):
+        i = order[a]
+        if values[a] <= 0 and solution[i] <= step * (solution[i] - values[a]):
+            solution[i] = 0
+            inside[i] = False
+            stopped = True
+        else:
+            solution[i] += step * (values[a] - solution[i])
+    return stopped
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def active_set(gram, right, order, lower, values, solution, tiny, slack):
-    """Lawson & Hanson from the empty support; returns the size of the support."""
+    """Lawson & Hanson from the empty support; returns the size of the support, ``order`` rising.
+
+    The support is always factorised in rising order, as the derivative expects it: in another order
+    another variable would count as dependent.
+    """
     k = right.shape[0]
     solution[:] = 0
-    barred = np.zeros(k, np.bool_)
+    inside, barred = np.zeros(k, np.bool_), np.zeros(k, np.bool_)
     count = 0
     for _ in range(30 * k):
-        entering, steepest = -1, slack
         for a in range(count):
             values[a] = solution[order[a]]
+        entering, steepest = -1, slack
         for i in range(k):
-            if solution[i] == 0 and not barred[i] and gram[i, i] > 0:
+            if not inside[i] and not barred[i] and gram[i, i] > 0:
                 slope = _descent(gram, right, order, count, values, i)
                 if slope > steepest:
                     entering, steepest = i, slope
         if entering < 0:
             break
-        order[count] = entering
-        grown = _factor(gram, order, count + 1, lower, tiny)
-        independent = grown == count + 1
-        if independent:
-            _substitute(lower, order, grown, right, values)
-        if not independent or values[count] <= 0:
+        inside[entering] = True
+        count = _enumerate(inside, order)
+        enters = _factor(gram, order, count, lower, tiny) == count
+        if enters:
+            _substitute(lower, order, count, right, values)
+            for a in range(count):
+                enters = enters and (order[a] != entering or values[a] > 0)
+        if not enters:
             barred[entering] = True
+            inside[entering] = False
+            count = _enumerate(inside, order)
             continue
         barred[:] = False
-        count = grown
-        while True:
-            step = 1.0
-            for a in range(count):
-                if values[a] <= 0:
-                    step = min(step, solution[order[a]] / (solution[order[a]] - values[a]))
-            blocked = False
-            for a in range(count):
-                i = order[a]
-                if values[a] <= 0 and solution[i] <= step * (solution[i] - values[a]):
-                    solution[i] = 0
-                    blocked = True
-                else:
-                    solution[i] += step * (values[a] - solution[i])
-            if not blocked:
-                break
-            count = _drop(order, solution, count)
+        while _towards(order, count, values, solution, inside):
+            count = _enumerate(inside, order)
             count = _factor(gram, order, count, lower, tiny)
             _substitute(lower, order, count, right, values)
-    # The support in rising order, as the derivative expects it.
-    count = 0
-    for i in range(k):
-        if solution[i] > 0:
-            order[count] = i
-            count += 1
-    count = _factor(gram, order, count, lower, tiny)
+    count = _factor(gram, order, _enumerate(inside, order), lower, tiny)
     _substitute(lower, order, count, right, values)
     return count

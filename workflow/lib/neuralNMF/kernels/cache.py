@@ -1,32 +1,136 @@
-"""Keeps numba from running loops that were compiled from sources as they no longer are.
+"""Where compiled loops are kept from one process to the next.
 
-Numba keeps what it has compiled on disk, and compiles anew where the file of the function itself
-has changed; not where that of a function has that is compiled into it.
+Numba's own cache asks whether the file of a function has changed, not whether the files have that
+are compiled into it, and two processes that save at once may mix up its files. Here one folder
+belongs to one state of all sources of this package: other sources, another folder. Nothing is ever
+deleted under a running process, and a file holds what its name says.
 """
 
 import contextlib
 import hashlib
+import logging
+import tempfile
 from pathlib import Path
 
-_STAMP = "compiled_from"
+import numba
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    _CacheLocator,
+)
+
+_log = logging.getLogger(__name__)
+_SOURCES = Path(__file__).parent
 
 
-def forget_stale(sources: Path, package: Path) -> None:
-    """Removes numba's indices below ``package`` if the files of ``sources`` have changed.
-
-    sources: folder of the modules that others compile into their own; what they were is kept as a
-    sum in its ``__pycache__``. Where that cannot be written, nothing is removed.
-    """
+def sources_digest() -> str:
+    """A hash over the names and contents of this package's files, as they are on the disk now."""
     total = hashlib.sha256()
-    for path in sorted(sources.glob("*.py")):
-        total.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    stamp, now = sources / "__pycache__" / _STAMP, total.hexdigest()
-    # Installed where the user may not write, it does not change either.
-    with contextlib.suppress(OSError):
-        if stamp.exists() and stamp.read_text() == now:
-            return
-        stamp.parent.mkdir(exist_ok=True)
-        for index in package.rglob("*.nbi"):
-            index.unlink(missing_ok=True)
-        # Last: if another process ends this one before, the next one does it again.
-        stamp.write_text(now)
+    for path in sorted(_SOURCES.glob("*.py")):
+        content = path.read_bytes()
+        total.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()[:16]
+
+
+# Taken before the modules with loops are imported, see `check_sources`.
+_DIGEST = sources_digest()
+
+
+def _candidates() -> list[Path]:
+    """The folders to try, best first."""
+    if numba.config.CACHE_DIR:
+        return [Path(numba.config.CACHE_DIR, "neuralNMF")]
+    found = [_SOURCES / "__pycache__"]
+    with contextlib.suppress(RuntimeError):  # there may be no home folder
+        found.append(Path.home() / ".cache" / "neuralNMF")
+    return found
+
+
+def _folder() -> Path | None:
+    """The folder of the loops of these sources, None where none can be written."""
+    for parent in _candidates():
+        folder = parent / f"loops-{_DIGEST}"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+            return folder
+        # Filled by somebody else, it may be read all the same.
+        if folder.is_dir() and any(folder.glob("*.nbi")):
+            return folder
+    _log.warning(
+        "compiled loops cannot be kept, so every process compiles them again (about 20 seconds): "
+        "set NUMBA_CACHE_DIR to a folder that can be written."
+    )
+    return None
+
+
+_FOLDER = _folder()
+_KEPT: list = []
+
+
+class _Locator(_CacheLocator):
+    """The one folder, whatever the function."""
+
+    def __init__(self, line: int) -> None:
+        self._line = line
+
+    def get_cache_path(self) -> str:
+        return str(_FOLDER)
+
+    def get_source_stamp(self) -> str:
+        return _DIGEST
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        return cls(py_func.__code__.co_firstlineno)
+
+
+class _Impl(CompileResultCacheImpl):
+    _locator_classes = [_Locator]
+
+
+class _Files(IndexDataCacheFile):
+    """Files named by what they hold, so that processes that save at once never swap them.
+
+    Of two that write the index at once, one entry may be lost: it is compiled again.
+    """
+
+    def save(self, key, data):
+        name = f"{Path(self._index_name).stem}.{hashlib.sha256(repr(key).encode()).hexdigest()}.nbc"
+        # A full disk, or a folder that is read only: the loop has been compiled and runs.
+        with contextlib.suppress(OSError):
+            self._save_data(name, data)
+            self._save_index({**self._load_index(), key: name})
+
+
+class _Loops(FunctionCache):
+    _impl_class = _Impl
+
+    def __init__(self, function) -> None:
+        super().__init__(function)
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, _DIGEST)
+
+    def _save_overload(self, sig, data):
+        # Numba would first ask for a folder that can be written, and raise where there is none.
+        if self._enabled and self._impl.check_cachable(data):
+            key = self._index_key(sig, data.codegen)
+            self._cache_file.save(key, self._impl.reduce(data))
+
+
+def keep(loop):
+    """The compiled function ``loop``, with its machine code kept in the folder of these sources."""
+    if _FOLDER is not None:
+        loop._cache = _Loops(loop.py_func)
+        _KEPT.append(loop)
+    return loop
+
+
+def check_sources() -> None:
+    """Keeps nothing in this process if the sources changed while they were imported."""
+    if sources_digest() != _DIGEST:
+        for loop in _KEPT:
+            loop._cache.disable()

@@ -1,22 +1,14 @@
 """Gram matrices of tall matrices, in double precision whatever the precision of the rows."""
 
-import numba
 import numpy as np
 
-from neuralNMF.kernels.tiles import TILE, take_tile
-from neuralNMF.kernels.vectors import LANES, across, add_product, dot, load, spread
-
-# No assumption about NaN and infinities: those of a fit that diverges must reach its loss.
-_OPTIONS = {
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-    "cache": True,
-}
+from neuralNMF.kernels.compiled import compiled, inlined
+from neuralNMF.kernels.vectors import LANES, TILE, across, add_product, dot, load, spread, take_tile
 
 _TILE_BLOCKS = (0,) * (TILE // LANES)
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def add_gram(x, total):
     """total (k, k) += x x' of a tile x (k, TILE) of doubles.
 
@@ -42,7 +34,7 @@ def add_gram(x, total):
         total[q, q] += dot(_TILE_BLOCKS, x, q * TILE, x, q * TILE)
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def _add_pair(total, q, r, aa, ab, ba, bb):
     """The products of the rows q and q + 1 with r and r + 1, and the same across the diagonal."""
     total[q, r] += aa
@@ -56,26 +48,16 @@ def _add_pair(total, q, r, aa, ab, ba, bb):
         total[r + 1, q + 1] += bb
 
 
-@numba.njit(**_OPTIONS)
-def _gram_range(rows, first, last, total):
+@compiled
+def rows_gram(first, past, rows, total):
+    """total (k, k) float64 += rows' rows of the rows ``first`` to ``past`` of rows (N, k)."""
     x = np.zeros((rows.shape[1], TILE))
-    for start in range(first, last, TILE):
-        take_tile(rows, start, min(TILE, last - start), x)
+    for start in range(first, past, TILE):
+        take_tile(rows, start, min(TILE, past - start), x)
         add_gram(x, total)
 
 
-@numba.njit(parallel=True, **_OPTIONS)
-def rows_gram(rows, totals):
-    """totals (threads, k, k) float64 += rows' rows of each thread's share of the rows (N, k)."""
-    count, threads = rows.shape[0], totals.shape[0]
-    if threads == 1:
-        _gram_range(rows, 0, count, totals[0])
-        return
-    for t in numba.prange(threads):
-        _gram_range(rows, count * t // threads, count * (t + 1) // threads, totals[t])
-
-
-@numba.njit(**_OPTIONS)
+@compiled
 def gram_and_products(rows, other, weights, total):
     """total (k, k) += rows' rows; returns (<rows, other>, <total, weights>).
 

@@ -11,26 +11,24 @@ depend on a factor's units, and one tolerance fits all. ``scale`` (k,) is what i
 from both sides.
 """
 
-import numba
 import numpy as np
 
 from neuralNMF.kernels.active_set import active_set
+from neuralNMF.kernels.compiled import compiled, inlined
 from neuralNMF.kernels.side_by_side import exchange, factorise, substitute
 from neuralNMF.kernels.vectors import LANES
 
-_SERIAL = {"error_model": "numpy", "cache": True}
-_PARALLEL = {**_SERIAL, "parallel": True}
 _ROUNDS = 30
 _PATIENCE = 3
 
 
-@numba.njit(**_SERIAL)
-def _unit_diagonal(gram):
+@compiled
+def unit_diagonal(gram):
     """(scale, the scaled gram)."""
     k = gram.shape[0]
     scale, scaled = np.zeros(k), np.empty((k, k))
     for i in range(k):
-        if gram[i, i] > 0:
+        if not gram[i, i] <= 0:
             scale[i] = 1.0 / np.sqrt(gram[i, i])
     for i in range(k):
         for j in range(k):
@@ -38,7 +36,7 @@ def _unit_diagonal(gram):
     return scale, scaled
 
 
-@numba.njit(**_SERIAL)
+@inlined
 def _take(rows, scale, chosen, lanes):
     """lanes (k, LANES) = the chosen rows (M, k), scaled, side by side; 0 where none is."""
     for lane in range(chosen.size):
@@ -49,25 +47,32 @@ def _take(rows, scale, chosen, lanes):
         lanes[:, lane] = 0
 
 
-@numba.njit(**_SERIAL)
-def _give(values, passive, scale, chosen, solution, support):
-    """The way back; rounding may have left a value below zero."""
+@inlined
+def _give(values, passive, scale, slack, chosen, solution, support):
+    """The way back; rounding may have left a value below zero.
+
+    A column whose right side is not finite ends without support; its slack says so (x - x is not 0
+    there), and so does its solution.
+    """
     for lane in range(chosen.size):
         j = chosen[lane]
         for i in range(values.shape[0]):
-            solution[j, i] = max(values[i, lane], 0.0) * scale[i]
+            value = 0.0 if values[i, lane] < 0 else values[i, lane]
+            solution[j, i] = value * scale[i] + (slack[lane] - slack[lane])
             support[j, i] = passive[i, lane] > 0
 
 
-@numba.njit(**_SERIAL)
+@inlined
 def _set_slack(right, relative, slack):
     slack[:] = 0
     for i in range(right.shape[0]):
         for lane in range(LANES):
-            slack[lane] = max(slack[lane], relative * abs(right[i, lane]))
+            size = relative * abs(right[i, lane])
+            if size > slack[lane] or size != size:
+                slack[lane] = size
 
 
-@numba.njit(**_SERIAL)
+@inlined
 def _one_by_one(gram, right, scale, support, solution, factor, lane, tiny, relative_slack):
     """The active-set method for one column; its factor into one lane of ``factor``."""
     k = gram.shape[0]
@@ -89,9 +94,16 @@ def _one_by_one(gram, right, scale, support, solution, factor, lane, tiny, relat
         support[order[a]] = found[a] > 0
 
 
-@numba.njit(**_SERIAL)
-def _solve_range(gram, right, scale, support, solution, factors, first, last, tiny, relative_slack):
-    """`solve_columns` for the columns ``first``, a multiple of LANES, to ``last``."""
+@compiled
+def solve_columns(
+    first, last, gram, right, scale, support, solution, factors, tiny, relative_slack
+):
+    """Solves the rows ``first`` to ``last`` of ``right`` (M, k) into ``solution`` (M, k).
+
+    gram, scale: of `unit_diagonal`. ``first``: a multiple of LANES. ``support`` (M, k) bool: where
+    to start from, and on return where the solution is positive. ``factors``
+    (ceil(M / LANES), k (k + 1) / 2, LANES): for `solve_supports`; none are kept where it is empty.
+    """
     k = gram.shape[0]
     keeps = factors.shape[0] > 0
     b, values, passive = np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros((k, LANES))
@@ -117,7 +129,7 @@ def _solve_range(gram, right, scale, support, solution, factors, first, last, ti
             values[:] = b
             substitute(factor, values)
             exchange(gram, b, factor, values, passive, slack, wrong)
-            _give(values, passive, scale, chosen, solution, support)
+            _give(values, passive, scale, slack, chosen, solution, support)
             for lane in range(chosen.size):
                 j = chosen[lane]
                 if wrong[lane] == 0:
@@ -142,31 +154,13 @@ def _solve_range(gram, right, scale, support, solution, factors, first, last, ti
             )
 
 
-@numba.njit(**_PARALLEL)
-def solve_columns(gram, right, support, solution, factors, tiny, relative_slack, threads):
-    """Solves every row of ``right`` (M, k) into ``solution`` (M, k); returns ``scale``.
+@compiled
+def solve_supports(first, last, factors, right, scale, out):
+    """out (M, k): G_PP^-1 right_P on each row's support, zero off it, for some rows.
 
-    ``support`` (M, k) bool: where to start from, and on return where the solution is positive.
-    ``factors`` (ceil(M / LANES), k (k + 1) / 2, LANES): for `solve_supports`, as is ``scale``; none
-    are kept where it is empty.
+    Of the groups of ``LANES`` rows, the ``first`` to the ``last``. With the factors of
+    `solve_columns` and its scale.
     """
-    columns = right.shape[0]
-    scale, unit = _unit_diagonal(gram)
-    rest = (tiny, relative_slack)
-    if threads == 1:
-        _solve_range(unit, right, scale, support, solution, factors, 0, columns, *rest)
-        return scale
-    groups = (columns + LANES - 1) // LANES
-    for t in numba.prange(threads):
-        first = LANES * (groups * t // threads)
-        last = min(columns, LANES * (groups * (t + 1) // threads))
-        _solve_range(unit, right, scale, support, solution, factors, first, last, *rest)
-    return scale
-
-
-@numba.njit(**_SERIAL)
-def _support_range(factors, right, scale, out, first, last):
-    """`solve_supports` for the groups ``first`` to ``last`` of ``LANES`` rows."""
     columns, k = right.shape
     values = np.zeros((k, LANES))
     for group in range(first, last):
@@ -176,18 +170,3 @@ def _support_range(factors, right, scale, out, first, last):
         for lane in range(chosen.size):
             for i in range(k):
                 out[chosen[lane], i] = values[i, lane] * scale[i]
-
-
-@numba.njit(**_PARALLEL)
-def solve_supports(factors, right, scale, out, threads):
-    """out (M, k): G_PP^-1 right_P on each row's support, zero off it.
-
-    With the factors and the scale of `solve_columns`.
-    """
-    groups = factors.shape[0]
-    if threads == 1:
-        _support_range(factors, right, scale, out, 0, groups)
-        return
-    for t in numba.prange(threads):
-        first, last = groups * t // threads, groups * (t + 1) // threads
-        _support_range(factors, right, scale, out, first, last)

@@ -6,8 +6,7 @@ same shape. Of a factor L the strict lower triangle is kept, and the inverse of 
 place, packed by rows: (k (k + 1) / 2, LANES). All numbers are in double precision.
 """
 
-import numba
-
+from neuralNMF.kernels.compiled import inlined
 from neuralNMF.kernels.vectors import (
     LANES,
     above,
@@ -21,10 +20,8 @@ from neuralNMF.kernels.vectors import (
     subtract_product,
 )
 
-_OPTIONS = {"error_model": "numpy", "cache": True}
 
-
-@numba.njit(**_OPTIONS)
+@inlined
 def factorise(gram, passive, factor, tiny):
     """Cholesky factors of gram on each lane's support; passive (k, LANES) of 0 and 1.
 
@@ -79,7 +76,7 @@ def factorise(gram, passive, factor, tiny):
         store(factor, row + end, product(inverse_root(last, tiny), load(passive, end)))
 
 
-@numba.njit(inline="always", **_OPTIONS)
+@inlined
 def _four_rows(gram, factor, r, row, c, one, two, first, between, second):
     """Columns c and c + 1 of the rows r to r + 3, the first of which begins at ``row``.
 
@@ -117,7 +114,7 @@ def _four_rows(gram, factor, r, row, c, one, two, first, between, second):
     return row3 + (r + 4) * LANES
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def substitute(factor, values):
     """values (k, LANES) = (L L')^-1 values on each lane's support, zero off it, in place."""
     k = values.shape[0]
@@ -139,7 +136,7 @@ def substitute(factor, values):
         store(values, c * LANES, product(value, load(factor, place)))
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def exchange(gram, right, factor, values, passive, slack, wrong):
     """Moves the variables of the wrong sign into or out of ``passive``, after `substitute`.
 
@@ -169,7 +166,7 @@ def exchange(gram, right, factor, values, passive, slack, wrong):
     store(wrong, 0, count)
 
 
-@numba.njit(inline="always", **_OPTIONS)
+@inlined
 def _judge(factor, values, passive, slack, i, slope, count):
     """Where variable i goes, given its negative gradient; returns ``count`` and who moved."""
     used = above(load(factor, (i * (i + 1) // 2 + i) * LANES), spread(0.0))

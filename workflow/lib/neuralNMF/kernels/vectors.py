@@ -9,7 +9,6 @@ Offsets count numbers, not bytes, from the first one.
 
 import math
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -17,11 +16,16 @@ from numba.core import cgutils
 from numba.core.datamodel import PrimitiveModel
 from numba.extending import intrinsic, register_model
 
+from neuralNMF.kernels.compiled import inlined
+
 LANES = 8
+# Rows handled side by side: a tile (k, TILE) holds some consecutive rows as its columns, so that a
+# loop over coordinates that is serial within a row runs over vectors. Enough rows for additions not
+# to wait for each other, few enough for the cache.
+TILE = 64
 
 # No assumption about NaN and infinities: those of the data must reach the result.
 _FAST = ("contract", "reassoc", "nsz", "arcp")
-_OPTIONS = {"error_model": "numpy", "cache": True}
 
 
 def blocks_of(rank: int) -> tuple[int, ...]:
@@ -186,6 +190,17 @@ def choose(typing, mask, left, right):
 
 
 @intrinsic
+def positive_part(typing, vector):
+    """Zero where a number is below zero; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        zeros = ir.Constant(args[0].type, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered("<", args[0], zeros), zeros, args[0])
+
+    return vector(vector), generate
+
+
+@intrinsic
 def across(typing, vector):
     """Sum of a vector's numbers, by halves."""
 
@@ -203,7 +218,7 @@ def across(typing, vector):
     return vector.dtype(vector), generate
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def add_scaled(target, at, source, place, factor):
     """target[at : at + LANES] += factor * source[place : place + LANES].
 
@@ -213,7 +228,7 @@ def add_scaled(target, at, source, place, factor):
     store(target, at, add_product(load(target, at), load(source, place), scale))
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def add_four_scaled(target, at, source, a, b, c, d, fa, fb, fc, fd):
     """As four of `add_scaled`, from the places a, b, c, d with the factors fa, fb, fc, fd.
 
@@ -228,7 +243,7 @@ def add_four_scaled(target, at, source, a, b, c, d, fa, fb, fc, fd):
     store(target, at, add_product(one, two, spread(kind(1))))
 
 
-@numba.njit(**_OPTIONS)
+@inlined
 def dot(blocks, left, a, right, b):
     """Sum of left[a : a + width] * right[b : b + width], with a width of LANES * len(blocks).
 
@@ -238,3 +253,14 @@ def dot(blocks, left, a, right, b):
     for q in range(LANES, len(blocks) * LANES, LANES):
         total = add_product(total, load(left, a + q), load(right, b + q))
     return across(total)
+
+
+@inlined
+def take_tile(rows, first, count, tile):
+    """tile (k, TILE) = ``count`` rows of ``rows`` (N, k) from ``first`` on; 0 beside them."""
+    for lane in range(count):
+        for q in range(rows.shape[1]):
+            tile[q, lane] = rows[first + lane, q]
+    for lane in range(count, TILE):
+        for q in range(rows.shape[1]):
+            tile[q, lane] = 0

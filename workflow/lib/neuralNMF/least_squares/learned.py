@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from neuralNMF.cells.products import CellSums, Products, Sums
+from neuralNMF.cells.block import Sums
+from neuralNMF.cells.products import CellSums, Products
 from neuralNMF.least_squares.network import Pass, residual
 from neuralNMF.solvers.gram import gram
 

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from neuralNMF.cells.products import CellSums, Products, Sums
+from neuralNMF.cells.block import Sums
+from neuralNMF.cells.products import CellSums, Products
 from neuralNMF.kernels.gram import gram_and_products
 from neuralNMF.solvers.gram import gram as gram_of
 from neuralNMF.solvers.nnls import DEPENDENT, WarmStart, nnls
+from neuralNMF.threads import SERIAL, Threads
 
 
 @dataclass
@@ -55,7 +57,7 @@ class NeuralNMF(nn.Module):
     """
 
     def __init__(
-        self, thetas: Sequence[Tensor], *, energy: bool = False, threads: int | None = None
+        self, thetas: Sequence[Tensor], *, energy: bool = False, threads: Threads = SERIAL
     ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])

@@ -1,32 +1,26 @@
-"""Ways to lower the network's loss over Theta >= 0: ``auto``, ``adam``, ``gd``, one interface."""
+"""The optimizer of least squares (``auto``): monotone, and without a step size to choose."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.products import Move, Products, Sums
+from neuralNMF.cells.block import Move, Sums
+from neuralNMF.cells.products import Products
 from neuralNMF.kernels.descent import descend_matrix
+from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
+from neuralNMF.training.loop import Optimizer
+from neuralNMF.training.projected import Projected
 
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
 # nearer to Newton's.
 _SWEEPS = 4
 _MOST_DAMPING = 2.0**24
-
-
-class Optimizer(Protocol):
-    """Steps of training. ``found`` belongs to the parameters as they stand."""
-
-    found: Pass
-
-    def epoch(self) -> bool:
-        """One epoch; False where no step lowers the loss any further."""
 
 
 @dataclass
@@ -64,14 +58,12 @@ class Auto:
 
     def __init__(
         self,
-        network: NeuralNMF,
+        network: NeuralNMF | LearnedNMF,
         products: Products,
         *,
         damping: float = 1.0,
-        threads: int | None = None,
     ) -> None:
         self._network, self._products = network, products
-        self._threads = threads or torch.get_num_threads()
         self._trained = [factor for factor in network.factors if factor.requires_grad]
         self._moves_cells = network.thetas[0].requires_grad
         self._least_damping = self._damping = damping
@@ -158,7 +150,7 @@ class Auto:
         new = value.clone()
         if left is None:
             curvature = right * self._damping
-            descend(new, slope - value @ curvature, curvature, _SWEEPS, self._threads)
+            descend(new, slope - value @ curvature, curvature, _SWEEPS, self._products.threads)
         else:
             damped = (left * self._damping).numpy()
             descend_matrix(new.numpy(), slope.numpy(), damped, right.numpy(), _SWEEPS)
@@ -176,52 +168,19 @@ class Auto:
         return self._network.evaluate(gram, cross, self._products.square_sum)
 
 
-class Projected:
-    """Adam or plain gradient steps on the mean squared error, projected on Theta >= 0.
-
-    Not monotone: the caller keeps the best. ``gd`` with lr 1 is the original program's way. With
-    ``lr: auto``, adam's rate is 2 % of the mean entry of each Theta, and gd's is 1.
-    """
-
-    def __init__(
-        self, network: NeuralNMF, products: Products, *, kind: str, lr: float | None
-    ) -> None:
-        self._network, self._products = network, products
-        self._trained = [theta for theta in network.factors if theta.requires_grad]
-        self._entries = float(products.shape[0]) * products.shape[1]
-        if kind == "adam":
-            groups = [
-                {"params": [theta], "lr": lr or 0.02 * max(theta.detach().mean().item(), 1e-12)}
-                for theta in self._trained
-            ]
-            self._steps: torch.optim.Optimizer = torch.optim.Adam(groups)
-        else:
-            self._steps = torch.optim.SGD(self._trained, lr=lr or 1.0)
-        self.found = network(products)
-
-    def epoch(self) -> bool:
-        """One gradient step and its projection; always True."""
-        self._steps.zero_grad()
-        (self.found.loss / self._entries).backward()
-        self._steps.step()
-        with torch.no_grad():
-            for theta in self._trained:
-                theta.clamp_min_(0)
-        self._network.settle()
-        self.found = self._network(self._products)
-        return True
-
-
 def make_optimizer(
-    kind: str,
-    network: NeuralNMF,
-    products: Products,
-    *,
-    lr: float | str = "auto",
-    threads: int | None = None,
+    kind: str, network: NeuralNMF | LearnedNMF, products: Products, *, lr: float | str = "auto"
 ) -> Optimizer:
-    """The optimiser of a config's name; ``lr`` of ``auto`` is a share of the full step."""
-    rate = None if lr == "auto" else float(lr)
+    """The optimizer of a config's name.
+
+    Parameters
+    ----------
+    kind : {"auto", "adam", "gd"}
+    network, products
+        What is trained, and on what.
+    lr : float or "auto"
+        Of ``auto`` a share of the full step; else see `training.projected.Projected`.
+    """
     if kind == "auto":
-        return Auto(network, products, damping=1.0 / (rate or 1.0), threads=threads)
-    return Projected(network, products, kind=kind, lr=rate)
+        return Auto(network, products, damping=1.0 if lr == "auto" else 1.0 / float(lr))
+    return Projected(network, products, kind=kind, lr=lr)

@@ -19,9 +19,8 @@ from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.solvers.descent import descend
 from neuralNMF.solvers.gram import gram
 from neuralNMF.solvers.hals import Factors, LowRank, hals
+from neuralNMF.threads import SERIAL, Threads
 from neuralNMF.training.loop import Training, train
-
-SAMPLE_CELLS = 20_000
 
 _FIRST_EPOCHS = 2
 _BLUR = 5.0
@@ -50,9 +49,7 @@ def random_theta(
     return torch.rand((rows, rank), generator=generator, dtype=dtype).to(device)
 
 
-def first_programs(
-    sample: Products, rank: int, generator: torch.Generator, *, threads: int
-) -> Tensor:
+def first_programs(sample: Products, rank: int, generator: torch.Generator) -> Tensor:
     """Loadings (M, k_1) that layer 1 starts from, the best of several NMFs of a sample of cells.
 
     The NMFs are those of the sample's leading singular vectors, which cost the same whatever the
@@ -69,17 +66,17 @@ def first_programs(
         noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
         return base + level * noise
 
-    return _best(matrix, blurred, *_FIRST_STARTS, threads=threads).programs_t.double().cpu()
+    return _best(matrix, blurred, *_FIRST_STARTS, sample.threads).programs_t.double().cpu()
 
 
-def usage_of(programs_t: Tensor, products: Products, *, threads: int) -> Tensor:
+def usage_of(programs_t: Tensor, products: Products) -> Tensor:
     """Theta_1 (N, k) of given programs_t (M, k): each cell's least squares over theta >= 0.
 
     By coordinate descent from zero, enough for a start. One pass over X'.
     """
     linear = -products.times(programs_t)
     theta = torch.zeros_like(linear)
-    descend(theta, linear, gram(programs_t), _SOLVE_SWEEPS, threads)
+    descend(theta, linear, gram(programs_t), _SOLVE_SWEEPS, products.threads)
     return theta
 
 
@@ -89,14 +86,13 @@ def pretrain_first(
     *,
     tol: float,
     patience: int,
-    threads: int,
     progress: bool,
 ) -> tuple[Tensor, Training]:
     """Theta_1 (N, k_1) of an NMF of X' that starts from ``programs_t`` (M, k_1)."""
-    network = NeuralNMF([usage_of(programs_t, products, threads=threads)], threads=threads)
+    network = NeuralNMF([usage_of(programs_t, products)], threads=products.threads)
     run = train(
         network,
-        Auto(network, products, threads=threads),
+        Auto(network, products),
         float(products.shape[0]) * products.shape[1],
         epochs=_FIRST_EPOCHS,
         tol=tol,
@@ -130,9 +126,7 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     return result
 
 
-def pretrain_later(
-    programs: Tensor, rank: int, generator: torch.Generator, *, threads: int
-) -> Tensor:
+def pretrain_later(programs: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Theta_l (k_{l-1}, k_l) of the best of several NMFs of the programs before it.
 
     Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says.
@@ -142,11 +136,11 @@ def pretrain_later(
     def start() -> Tensor:
         return random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
 
-    return _best(matrix, start, *_LATER_STARTS, threads=threads).theta
+    return _best(matrix, start, *_LATER_STARTS, SERIAL).theta
 
 
 def _best(
-    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, *, threads: int
+    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, threads: Threads
 ) -> Factors:
     """The best NMF: all starts for some epochs, few of them to the end."""
     trials = [hals(matrix, start(), _TRIAL_EPOCHS, threads=threads) for _ in range(starts)]

@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.count_stream import dataset_counts, dataset_sample
 from neuralNMF.cells.counts import Counts
+from neuralNMF.cells.stream import counts_sample, dataset_counts
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
-from neuralNMF.io.model import Model
-from neuralNMF.least_squares.optimize import make_optimizer
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.labels import UNLABELLED, Labels, encode_labels
@@ -22,40 +20,29 @@ from neuralNMF.poisson.one_factor import programs_given, usage_given
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import Start, first_start, later_start, random_start
+from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
-from neuralNMF.training.loop import train
+from neuralNMF.training.projected import Projected
 
 _log = logging.getLogger(__name__)
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
 
 
 def fit_poisson(
-    dataset: Dataset,
-    previous: Model | None,
-    options: LayerOptions,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-    generator: torch.Generator,
-    threads: int,
-    progress: bool,
+    context: FitContext,
 ) -> Fitted:
     """Starts the new layer from what ``previous`` left and trains, by the deviance of the counts.
 
     Raises InputError where the labels are missing.
     """
+    dataset, previous, options = context.dataset, context.previous, context.options
+    generator, progress = context.generator, context.progress
     labels = dataset_labels(dataset, options)
-    counts = dataset_counts(
-        dataset,
-        device=device,
-        dtype=dtype,
-        data_mem_size=options.data_mem_size,
-        threads=threads,
-    )
+    counts = dataset_counts(dataset, context.place, options.data_mem_size)
     if previous is None and options.init == "random":
         start = random_start(counts, options.rank, generator)
     elif previous is None:
-        sample = dataset_sample(dataset, counts, generator, threads=threads)
+        sample = counts_sample(dataset, counts, generator, context.place)
         start = first_start(
             counts, sample, options.rank, generator, labels=labels, progress=progress
         )
@@ -72,20 +59,8 @@ def fit_poisson(
     if options.optimizer == "auto":
         optimizer = Multiplicative(network, counts)
     else:
-        optimizer = make_optimizer(
-            options.optimizer, network, counts, lr=options.lr, threads=threads
-        )
-    trained = train(
-        network,
-        optimizer,
-        float(counts.shape[0]) * counts.shape[1],
-        epochs=options.epochs,
-        tol=options.tol,
-        patience=options.patience,
-        keep_best=options.optimizer != "auto",
-        name=f"layer {len(network.thetas)}",
-        progress=progress,
-    )
+        optimizer = Projected(network, counts, kind=options.optimizer, lr=options.lr)
+    trained = context.train(network, optimizer)
     network.finish()
     with torch.no_grad():
         programs_t = [program_t.detach() for program_t in network.programs(counts)]

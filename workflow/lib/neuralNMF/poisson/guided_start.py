@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.count_stream import Sample
 from neuralNMF.cells.counts import Counts
+from neuralNMF.cells.stream import CountsSample
 from neuralNMF.errors import InputError
 from neuralNMF.poisson.em import kl_nmf
 from neuralNMF.poisson.labels import UNLABELLED
@@ -51,7 +51,7 @@ def class_totals(counts: Counts, codes: np.ndarray) -> Tensor:
 
 
 def guided_start(
-    sample: Sample, totals: Tensor, codes: np.ndarray, rank: int, generator: torch.Generator
+    sample: CountsSample, totals: Tensor, codes: np.ndarray, rank: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """(theta (n, rank), programs_t (M, rank)) of a sample of n cells, one of ``kl_nmf``'s starts.
 

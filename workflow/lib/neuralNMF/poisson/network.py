@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from neuralNMF.cells.counts import Counts
-from neuralNMF.least_squares.network import Pass
 from neuralNMF.poisson.deviance import poisson_deviance
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.pmf import PmfState, pmf_programs_t
@@ -25,6 +25,25 @@ _TINY = 1e-30
 _FIRST_STEPS, _STEPS = 60, 5
 # A factor may change at most so much by one step along the gradient.
 _LARGEST_CHANGE = 5.0
+
+
+@dataclass
+class PoissonPass:
+    """What one evaluation gave.
+
+    Parameters
+    ----------
+    loss : Tensor
+        Scalar, differentiable, in units of the deviance.
+    programs_t : list of (M, k_l)
+        beta_l transposed, l = 1 ... L.
+    error : None
+        The squared error is not known.
+    """
+
+    loss: Tensor
+    programs_t: list[Tensor]
+    error: None = None
 
 
 class PoissonNetwork(nn.Module, ABC):
@@ -59,7 +78,7 @@ class PoissonNetwork(nn.Module, ABC):
         """
 
     @abstractmethod
-    def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
+    def ratios(self, found: PoissonPass, counts: Counts) -> list[Tensor]:
         """New over old of every trained factor, for one multiplicative step.
 
         Expects the gradients of ``found.loss`` in the factors, and uses their buffers.
@@ -86,7 +105,7 @@ class PoissonNetwork(nn.Module, ABC):
         """The layers and shapes, for `repr`."""
         return f"theta={[tuple(theta.shape) for theta in self.thetas]}"
 
-    def forward(self, counts: Counts) -> Pass:
+    def forward(self, counts: Counts) -> PoissonPass:
         """One pass over X, with a learned beta; the gradients cost no other."""
         programs_t = self.programs(counts)
         whole = self.through(programs_t[-1])[0]
@@ -94,8 +113,7 @@ class PoissonNetwork(nn.Module, ABC):
         loss = deviance
         if self.guide is not None:
             loss = loss + 2 * self.guide.penalty(list(self.thetas))
-        nothing = torch.tensor(float("nan"), dtype=torch.float64)
-        return Pass(loss, nothing, programs_t, whole, nothing, nothing, nothing)
+        return PoissonPass(loss, programs_t)
 
     def through(self, last: Tensor) -> list[Tensor]:
         """(Theta_{l+1} ... Theta_L beta_L) transposed, (M, k_l), l = 1 ... L; last: (M, k_L)."""
@@ -173,7 +191,7 @@ class LearnedPoisson(PoissonNetwork):
                 theta.div_(theta.sum(1).clamp(min=_TINY)[:, None])
 
     @torch.no_grad()
-    def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
+    def ratios(self, found: PoissonPass, counts: Counts) -> list[Tensor]:
         """1 - g / (2 cost) for every trained factor, g its gradient; EM without a guide.
 
         A guide's gradient counts as a cost where it is positive.
@@ -256,7 +274,7 @@ class PmfPoisson(PoissonNetwork):
         """Nothing: the prior gives the factors their scale."""
 
     @torch.no_grad()
-    def ratios(self, found: Pass, counts: Counts) -> list[Tensor]:
+    def ratios(self, found: PoissonPass, counts: Counts) -> list[Tensor]:
         """exp(-g / (2 cost)) for every Theta: with the posterior held, nearly the EM step."""
         relative = self._relative(self.through(found.programs_t[-1].detach()), counts)
         return [

@@ -8,9 +8,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts
-from neuralNMF.least_squares.network import Pass
 from neuralNMF.poisson.em import GROWTH, LARGEST_POWER, RETREAT, extrapolate
-from neuralNMF.poisson.network import PoissonNetwork
+from neuralNMF.poisson.network import PoissonNetwork, PoissonPass
 
 _TINY = 1e-30
 _SMALLEST_STEP = 2.0**-10
@@ -77,7 +76,9 @@ class Multiplicative:
         self._network.normalize(moved)
         return moved
 
-    def _extrapolated(self, plain: list[Tensor], before: list[Tensor], level: float) -> Pass | None:
+    def _extrapolated(
+        self, plain: list[Tensor], before: list[Tensor], level: float
+    ) -> PoissonPass | None:
         """Beyond the plain step in the direction from the last one; None where the loss rises."""
         trial = []
         for new, old, now in zip(plain, self._previous, before, strict=True):
@@ -96,7 +97,7 @@ class Multiplicative:
         for factor, value in zip(self._trained, values, strict=True):
             factor.data, factor.grad = value, None
 
-    def _evaluate(self, values: Sequence[Tensor]) -> Pass:
+    def _evaluate(self, values: Sequence[Tensor]) -> PoissonPass:
         self._put(values)
         self._network.resume(self._solved)
         return self._network(self._counts)

@@ -25,8 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.count_dense import dense_counts
-from neuralNMF.cells.counts import FLOOR, Counts
+from neuralNMF.cells.counts import FLOOR, Counts, dense_counts
 from neuralNMF.poisson.posterior import (
     GammaPosterior,
     GammaPrior,

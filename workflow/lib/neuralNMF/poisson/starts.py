@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from neuralNMF.cells.count_dense import dense_counts
-from neuralNMF.cells.count_stream import Sample
-from neuralNMF.cells.counts import Counts
+from neuralNMF.cells.counts import Counts, dense_counts
+from neuralNMF.cells.stream import CountsSample
 from neuralNMF.io.model import Model
 from neuralNMF.poisson.em import (
     KlResult,
@@ -56,7 +55,7 @@ def random_start(counts: Counts, rank: int, generator: torch.Generator) -> Start
 
 def first_start(
     counts: Counts,
-    sample: Sample,
+    sample: CountsSample,
     rank: int,
     generator: torch.Generator,
     *,

@@ -1,25 +1,48 @@
-"""Steps over x >= 0, wherever the numbers lie: descent on quadratic models, extrapolation."""
+"""Coordinate descent on quadratic models over x >= 0, wherever the numbers lie."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from neuralNMF.kernels.descent import descend_rows
-from neuralNMF.solvers.columns import descend_columns
+from neuralNMF.kernels.vectors import TILE
+from neuralNMF.threads import SERIAL, Threads
 
 
-def descend(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int, threads: int) -> None:
-    """Lowers <linear_i, t> + 1/2 t' H t over t >= 0 from t = theta_i for every row, in place.
+def descend(
+    theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int, threads: Threads = SERIAL
+) -> None:
+    """Lower <linear_i, t> + 1/2 t' H t over t >= 0 from t = theta_i for every row, in place.
 
-    Shape: theta, linear (N, k) on any device; H (k, k) float64 on the host.
+    Parameters
+    ----------
+    theta, linear : (N, k), on any device
+    curvature : (k, k) float64 on the host
+        H, positive semi-definite. A coordinate without curvature stays.
+    sweeps : int
+        Passes over the coordinates.
+    threads : Threads
+        Share the rows, on the CPU.
     """
-    own = curvature.to(device=theta.device, dtype=theta.dtype)
-    if theta.device.type == "cpu":
-        descend_rows(theta.numpy(), linear.numpy(), own.numpy(), sweeps, threads)
-    else:
-        descend_columns(theta, linear, own, sweeps)
+    matrix = curvature.to(device=theta.device, dtype=theta.dtype)
+    if theta.device.type != "cpu":
+        descend_columns(theta, linear, matrix, sweeps)
+        return
+    arrays = theta.numpy(), linear.numpy(), matrix.numpy(), sweeps
+    threads.run(
+        lambda first, past: descend_rows(first, past, *arrays), threads.split(theta.shape[0], TILE)
+    )
 
 
 def beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
     """max(0, new + momentum (new - old)), in place of ``old``. Shape: any, the same."""
     return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)
+
+
+def descend_columns(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int) -> None:
+    """All rows at once, the same steps in the same order as `kernels.descent.descend_rows`."""
+    alive = (curvature.diagonal() > 0).nonzero().ravel().tolist()
+    for _ in range(sweeps):
+        for q in alive:
+            slope = theta @ curvature[q] + linear[:, q]
+            theta[:, q] = (theta[:, q] - slope / curvature[q, q]).clamp_min_(0)

@@ -1,4 +1,4 @@
-"""Gram matrices: Theta^T Theta of the cells, R R^T of the genes."""
+"""Gram matrices of tall matrices: Theta^T Theta of the cells, R R^T of the genes."""
 
 from __future__ import annotations
 
@@ -7,22 +7,37 @@ import torch
 from torch import Tensor
 
 from neuralNMF.kernels.gram import rows_gram
+from neuralNMF.threads import SERIAL, Threads
 
-# Rows of a part, or for a thread: below, it would cost more to hand them over than to sum them.
+# Rows that are summed by one thread, in one go.
 _PART = 16384
 
 
-def gram(rows: Tensor) -> Tensor:
-    """rows^T rows in double precision on the host.
+def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
+    """rows^T rows, in double precision on the host.
 
-    Shape: rows (N, k), single or double precision, on any device; returns (k, k) float64.
+    Parameters
+    ----------
+    rows : (N, k), single or double precision, on any device
+    threads : Threads
+        Share the rows, on the CPU.
+
+    Returns:
+    -------
+    (k, k) float64
     """
     count, rank = rows.shape
+    starts = range(0, count, _PART)
     if rows.device.type == "cpu":
-        threads = min(torch.get_num_threads(), 1 + count // _PART)
-        totals = np.zeros((threads, rank, rank))
-        rows_gram(np.ascontiguousarray(rows.detach().numpy()), totals)
-        return torch.from_numpy(totals.sum(axis=0))
+        array = np.ascontiguousarray(rows.detach().numpy())
+
+        def part_gram(start: int) -> np.ndarray:
+            total = np.zeros((rank, rank))
+            rows_gram(start, min(start + _PART, count), array, total)
+            return total
+
+        parts = threads.run(part_gram, [(start,) for start in starts])
+        return torch.from_numpy(sum(parts, start=np.zeros((rank, rank))))
     total = torch.zeros((rank, rank), dtype=torch.float64)
     # Apple's devices have no double precision.
     wide = rows.dtype if rows.device.type == "mps" else torch.float64

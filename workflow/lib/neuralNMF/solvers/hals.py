@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.solvers.descent import descend
+from neuralNMF.threads import SERIAL, Threads
 
 _SWEEPS = 2
 # An epoch counts as progress where it lowers the error by this share of itself.
@@ -43,7 +44,7 @@ class Factors:
     error: float = float("inf")
 
 
-def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: int) -> Factors:
+def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: Threads = SERIAL) -> Factors:
     """Lowers ||A C^T - Theta W^T||^2 over Theta, W >= 0 from ``start``, at most ``epochs`` times.
 
     Both factors in turn, each by coordinate descent (HALS; Cichocki & Phan 2009), extrapolated and
@@ -81,7 +82,7 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: int) -> Factor
     return best
 
 
-def _lowered(factor: Tensor, cross: Tensor, curvature: Tensor, threads: int) -> Tensor:
+def _lowered(factor: Tensor, cross: Tensor, curvature: Tensor, threads: Threads) -> Tensor:
     new = factor.clone()
     descend(new, -cross, curvature.double().cpu(), _SWEEPS, threads)
     return new

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.kernels.nnls import solve_columns, solve_supports
+from neuralNMF.kernels.nnls import solve_columns, solve_supports, unit_diagonal
 from neuralNMF.kernels.vectors import LANES, aligned_empty
+from neuralNMF.threads import SERIAL, Threads
 
 # A variable whose squared distance from the span of the others is below this share of its length is
 # dependent on them: rounding of the two products in single precision leaves about this much.
@@ -37,7 +38,7 @@ class _Factorised:
     solution: np.ndarray  # (M, k)
     factors: np.ndarray  # (ceil(M / LANES), k (k + 1) / 2, LANES), or none
     scale: np.ndarray  # (k,)
-    threads: int
+    threads: Threads
 
 
 def _solve(
@@ -45,7 +46,7 @@ def _solve(
     cross: np.ndarray,
     tiny: float,
     start: WarmStart | None,
-    threads: int,
+    threads: Threads,
     *,
     keeps: bool,
 ) -> _Factorised:
@@ -55,8 +56,12 @@ def _solve(
     solution = np.empty((columns, k))
     groups = -(-columns // LANES) if keeps else 0
     factors = aligned_empty((groups, k * (k + 1) // 2, LANES), np.float64)
-    gram, cross = np.ascontiguousarray(gram), np.ascontiguousarray(cross)
-    scale = solve_columns(gram, cross, support, solution, factors, tiny, _SLACK, threads)
+    scale, unit = unit_diagonal(np.ascontiguousarray(gram))
+    right = np.ascontiguousarray(cross)
+    arrays = unit, right, scale, support, solution, factors, tiny, _SLACK
+    threads.run(
+        lambda first, past: solve_columns(first, past, *arrays), threads.split(columns, LANES)
+    )
     if start is not None:
         start.support = support
     return _Factorised(solution, factors, scale, threads)
@@ -75,10 +80,13 @@ class _Nnls(torch.autograd.Function):
         solved: _Factorised = ctx.solved
         right = np.ascontiguousarray(grad.numpy())
         adjoint = np.empty_like(right)
-        solve_supports(solved.factors, right, solved.scale, adjoint, solved.threads)
+        arrays = solved.factors, right, solved.scale, adjoint
+        solved.threads.run(
+            lambda first, past: solve_supports(first, past, *arrays),
+            solved.threads.split(len(solved.factors)),
+        )
         # Only the symmetric part of dL/dG is defined; V S' and its transpose both lead there
         # through G = Theta' Theta.
-        # torch's product, not numpy's: a second pool of BLAS threads would compete with torch's.
         grad_cross = torch.from_numpy(adjoint)
         grad_gram = -(grad_cross.T @ torch.from_numpy(solved.solution))
         return grad_gram, grad_cross, None, None, None
@@ -90,7 +98,7 @@ def nnls(
     *,
     dependent: float = DEPENDENT[torch.float64],
     start: WarmStart | None = None,
-    threads: int | None = None,
+    threads: Threads = SERIAL,
 ) -> Tensor:
     """Solve min over S >= 0 of 1/2 tr(S G S') - tr(S B') for all rows of S at once.
 
@@ -108,5 +116,4 @@ def nnls(
     Source: Kim & Park 2011 (block principal pivoting); the derivative is that of the active normal
     equations G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
     """
-    threads = threads or torch.get_num_threads()
     return _Nnls.apply(gram, cross, dependent, start, threads)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torch import Tensor
 from tqdm import tqdm
 
 from neuralNMF.errors import NeuralNMFError
-from neuralNMF.least_squares.network import NeuralNMF, Pass
-from neuralNMF.least_squares.optimize import Optimizer
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY = 10
@@ -26,9 +26,47 @@ class Status(enum.Enum):
     MINIMUM = "converged: none of the steps tried lowers the loss any further"
 
 
+class Evaluation(Protocol):
+    """What is known of a network at one point."""
+
+    @property
+    def loss(self) -> Tensor:
+        """What training lowers: a scalar, summed over X."""
+
+    @property
+    def error(self) -> Tensor | None:
+        """Sum of squares of X' - Theta_1 ... beta_L, a scalar; None where it is not known."""
+
+
+class Network(Protocol):
+    """What training works on."""
+
+    @property
+    def factors(self) -> Sequence[Tensor]:
+        """All parameters that training may change."""
+
+
+class Optimizer(Protocol):
+    """A way to lower the loss. ``found`` belongs to the parameters as they stand."""
+
+    @property
+    def found(self) -> Evaluation:
+        """The network's last evaluation."""
+
+    def epoch(self) -> bool:
+        """One epoch; False where no step lowers the loss any further."""
+
+
 @dataclass
 class Training:
-    """loss, mse: per entry of X, before the first epoch and after each; mse NaN if not known."""
+    """The record of a training.
+
+    Parameters
+    ----------
+    status : Status
+    loss, mse : list of float
+        Per entry of X, before the first epoch and after each; mse is NaN where it is not known.
+    """
 
     status: Status
     loss: list[float] = field(default_factory=list)
@@ -36,7 +74,7 @@ class Training:
 
 
 def train(
-    network: NeuralNMF,
+    network: Network,
     optimizer: Optimizer,
     entries: float,
     *,
@@ -47,11 +85,28 @@ def train(
     name: str = "",
     progress: bool = False,
 ) -> Training:
-    """Up to ``epochs`` epochs; leaves the network at the best point that was seen.
+    """Run up to ``epochs`` epochs; leave the network at the best point that was seen.
 
     Ends early once the best loss fell by less than ``tol`` of itself over ``patience`` epochs.
-    ``entries``: N x M, what losses are divided by. ``keep_best``: needed for an optimiser that may
-    go up; costs a copy of the parameters. ``name``: for the log and the progress bar; none, no log.
+
+    Parameters
+    ----------
+    network, optimizer
+        The optimizer trains this network.
+    entries : float
+        N x M, what losses are divided by.
+    epochs, tol, patience
+        See `options.LayerOptions`.
+    keep_best : bool
+        Needed for an optimizer that may go up; costs a copy of the parameters.
+    name : str
+        For the log and the progress bar; with none, nothing is logged.
+    progress : bool
+
+    Raises:
+    ------
+    NeuralNMFError
+        Where the loss is not finite.
     """
     result = Training(Status.LIMIT)
     best: list[Tensor] = []
@@ -84,8 +139,9 @@ def train(
     return result
 
 
-def _figures(found: Pass, entries: float, name: str, epoch: int) -> tuple[float, float]:
-    loss, mse = found.loss.item() / entries, found.error.item() / entries
+def _figures(found: Evaluation, entries: float, name: str, epoch: int) -> tuple[float, float]:
+    loss = found.loss.item() / entries
+    mse = math.nan if found.error is None else found.error.item() / entries
     if not math.isfinite(loss):
         raise NeuralNMFError(
             f"the loss of {name} is {loss} at epoch {epoch}: lower 'lr', or take 'optimizer: auto'."

@@ -1,0 +1,86 @@
+"""Where the cells' side of a fit is computed, and the blocks of cells that this place asks for."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from neuralNMF.cells.block import Block
+from neuralNMF.cells.rows import RowsBlock
+from neuralNMF.cells.sums import BlockSums
+from neuralNMF.cells.tensors import DenseBlock, SparseBlock
+from neuralNMF.threads import SERIAL, Threads
+
+
+class Place:
+    """A device, a precision, and the threads of the host.
+
+    Parameters
+    ----------
+    device : torch.device or str
+    dtype : torch.dtype
+        Of Theta_1 and of the products with X: single or double precision.
+    threads : Threads
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        threads: Threads = SERIAL,
+    ) -> None:
+        self.device, self.dtype, self.threads = torch.device(device), dtype, threads
+        self.sums = BlockSums(threads)
+
+    def rows(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        values: np.ndarray,
+        scale: np.ndarray,
+        genes: int,
+        borders: np.ndarray,
+    ) -> Block:
+        """Cells as sparse rows; of what lies on the host no copy is made.
+
+        Parameters
+        ----------
+        indptr : (n + 1,) int64, may start above zero
+        indices, values : (nnz,), of these cells alone
+        scale : (n,) float64
+        genes : int
+        borders : (B + 1,) int64, from 0 to n
+        """
+        if self.device.type == "cpu":
+            return RowsBlock(
+                indptr, indices, values, scale, genes, borders, self.threads, self.sums
+            )
+        # Copies: torch takes no read-only arrays, and a mapped one must not outlive its pages.
+        return SparseBlock(
+            torch.as_tensor(indptr - indptr[0]).to(self.device),
+            torch.as_tensor(indices.astype(np.int64)).to(self.device),
+            torch.as_tensor(np.array(values)).to(device=self.device, dtype=self.dtype),
+            torch.as_tensor(scale).to(self.dtype).to(self.device),
+            genes,
+        )
+
+    def dense(
+        self,
+        indptr: np.ndarray,
+        indices: np.ndarray,
+        values: np.ndarray,
+        scale: np.ndarray,
+        genes: int,
+        borders: np.ndarray,
+    ) -> Block:
+        """Cells as a dense matrix; arguments as of `rows`."""
+        shape = (indptr.size - 1, genes)
+        formed = sp.csr_matrix((values, indices, indptr - indptr[0]), shape=shape).toarray()
+        return DenseBlock(
+            torch.as_tensor(formed, dtype=self.dtype).to(self.device),
+            torch.as_tensor(scale).to(self.dtype).to(self.device),
+            borders,
+            self.threads,
+            self.sums,
+        )

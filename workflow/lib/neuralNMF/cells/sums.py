@@ -1,0 +1,136 @@
+"""Blocks of cells: how X is cut, so that sums over cells do not depend on who adds them up.
+
+The borders of the blocks follow from the data alone. Whatever is summed over cells is summed within
+a block in the precision of the fit, and over the blocks, in their order, in double precision. The
+same blocks are used with any number of threads, in memory and streamed: so are the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuralNMF.kernels.sparse import carry_over
+from neuralNMF.kernels.vectors import LANES, TILE, aligned_zeros
+from neuralNMF.threads import Threads
+
+# Sums in single precision run over so many cells at the most.
+_MOST_CELLS = 8192
+# To carry a block's sums over costs about as much as this many non-zeros a gene at 3 % of the work.
+_WORTH_SPARSE, _WORTH_DENSE = 64, 192
+# Numbers of blocks that 1, 2, 3, 4, 6 and 8 threads share evenly, as far as so few can be.
+_NUMBERS = (1, 2, 3, 4, 6, 8, 12, 24)
+# Blocks a thread works on before the sums of all threads are carried over.
+_BLOCKS_A_TURN = 4
+
+
+def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.ndarray:
+    """Where X is cut into blocks of cells with about the same number of non-zeros.
+
+    Parameters
+    ----------
+    indptr : (N + 1,) int64
+        Where each cell's non-zeros begin, as in a CSR matrix.
+    genes : int
+    dense : bool
+        Whether the blocks are multiplied as dense matrices, which takes the same time a cell.
+
+    Returns:
+    -------
+    (B + 1,) int64
+        First cell of each block, and N. All but the last are multiples of `kernels.vectors.TILE`.
+    """
+    cells = indptr.size - 1
+    if dense:
+        indptr = genes * np.arange(cells + 1)
+    nonzeros = int(indptr[-1] - indptr[0])
+    by_work = nonzeros // ((_WORTH_DENSE if dense else _WORTH_SPARSE) * genes)
+    by_cells = -(-cells // _MOST_CELLS)
+    number = max(n for n in _NUMBERS if n <= max(1, by_work))
+    if number < by_cells:
+        largest = _NUMBERS[-1]
+        number = min((n for n in _NUMBERS if n >= by_cells), default=0)
+        number = number or largest * -(-by_cells // largest)
+    targets = int(indptr[0]) + nonzeros * np.arange(1, number) // number
+    inner = np.searchsorted(indptr, targets)
+    inner = TILE * np.round(inner / TILE).astype(np.int64)
+    return np.unique(np.concatenate([[0], inner[inner < cells], [cells]])).astype(np.int64)
+
+
+@dataclass
+class Totals:
+    """What is summed over cells, float64: of genes (M, k), and small (any shape), None for none."""
+
+    genes: np.ndarray | None = None
+    small: np.ndarray | None = None
+
+
+class BlockSums:
+    """Adds up what blocks of cells contribute, in the order of the blocks.
+
+    Each thread works on a block of its own, with arrays of its own to add to; after some blocks
+    these are carried over into the totals, in double precision and in the order of the blocks. The
+    arrays are kept from one pass over the cells to the next.
+    """
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._arrays: dict[tuple, list[np.ndarray]] = {}
+
+    def add(
+        self,
+        blocks: Sequence[tuple[int, int]],
+        work: Callable[[int, int, np.ndarray, np.ndarray], None],
+        totals: Totals,
+        dtype: np.dtype,
+    ) -> None:
+        """Call ``work(first, past, genes, small)`` for every block, and add up what it adds.
+
+        Parameters
+        ----------
+        blocks : sequence of (int, int)
+            First row and the one past the last, of the rows at hand.
+        work : callable
+            Adds to ``genes`` (M, width), in ``dtype``, padded to whole vectors, and to ``small``,
+            in double precision; both begin with zeros. Empty arrays where no totals are asked for.
+        totals : Totals
+            Added to.
+        dtype : numpy.dtype
+            The precision of the fit.
+        """
+        at_once = min(len(blocks), _BLOCKS_A_TURN * self._threads.count)
+        if self._threads.count == 1:
+            at_once = 1
+        of_genes = self._of_genes(totals, dtype, at_once)
+        of_small = [np.zeros(np.shape(totals.small)) for _ in range(at_once)]
+        for start in range(0, len(blocks), at_once):
+            turn = blocks[start : start + at_once]
+            self._threads.run(
+                work, [(*rows, of_genes[n], of_small[n]) for n, rows in enumerate(turn)]
+            )
+            for small in of_small[: len(turn)]:
+                if totals.small is not None:
+                    totals.small += small
+                small[...] = 0
+            self._carry_over(of_genes[: len(turn)], totals)
+
+    def _of_genes(self, totals: Totals, dtype: np.dtype, number: int) -> list[np.ndarray]:
+        shape = (0, LANES)
+        if totals.genes is not None:
+            genes, rank = totals.genes.shape
+            shape = (genes, LANES * -(-rank // LANES))
+        kept = self._arrays.setdefault((shape, np.dtype(dtype)), [])
+        kept += [aligned_zeros(shape, dtype) for _ in range(number - len(kept))]
+        return kept[:number]
+
+    def _carry_over(self, arrays: list[np.ndarray], totals: Totals) -> None:
+        if totals.genes is None:
+            return
+
+        def carry(first: int, past: int) -> None:
+            for sums in arrays:
+                carry_over(first, past, sums, totals.genes)
+
+        self._threads.run(carry, self._threads.split(totals.genes.shape[0]))

@@ -1,0 +1,60 @@
+"""What all steps of one layer's fit share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from neuralNMF.cells.place import Place
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.io.model import Model
+from neuralNMF.options import LayerOptions
+from neuralNMF.training.loop import Network, Optimizer, Training, train
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """One layer's fit.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, M genes.
+    previous : Model or None
+        The model that the layer is added to, None for the first layer.
+    options : LayerOptions
+    place : Place
+        Where the cells' side is computed, and by how many threads.
+    generator : torch.Generator
+        The only source of random numbers.
+    progress : bool
+        Whether to show progress bars.
+    """
+
+    dataset: Dataset
+    previous: Model | None
+    options: LayerOptions
+    place: Place
+    generator: torch.Generator
+    progress: bool
+
+    @property
+    def depth(self) -> int:
+        """The number of layers once this one has been added."""
+        return 1 if self.previous is None else len(self.previous.thetas) + 1
+
+    def train(self, network: Network, optimizer: Optimizer) -> Training:
+        """Train all layers together, as the options say."""
+        options, (cells, genes) = self.options, self.dataset.shape
+        return train(
+            network,
+            optimizer,
+            float(cells) * genes,
+            epochs=options.epochs,
+            tol=options.tol,
+            patience=options.patience,
+            keep_best=options.optimizer != "auto",
+            name=f"layer {self.depth}",
+            progress=self.progress,
+        )
