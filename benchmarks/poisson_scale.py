@@ -6,8 +6,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 from neuralNMF.cells.counts import Counts, rows_counts
-from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson
+from neuralNMF.poisson.network import LearnedPoisson
 from neuralNMF.poisson.optimize import Multiplicative
+from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import random_start
 

@@ -13,8 +13,8 @@ from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.guide import Guide
-from neuralNMF.poisson.labels import LabelHead, encode_labels
+from neuralNMF.poisson.guide import Guide, LabelClassifier
+from neuralNMF.poisson.labels import encode_labels
 from neuralNMF.poisson.network import LearnedPoisson
 from neuralNMF.poisson.optimize import Multiplicative
 
@@ -50,10 +50,10 @@ def dataset_of(counts: np.ndarray, labels: np.ndarray, path: Path) -> Dataset:
 def held_out(usage: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
     """Accuracy, on the other cells, of a classifier fitted to the known cells' usage afterwards."""
     labels = encode_labels(np.where(known, truth, ""))
-    head = LabelHead(usage.shape[1], 2, dtype=torch.float64)
+    classifier = LabelClassifier(usage.shape[1], 2, ridge=1e-3, dtype=torch.float64)
     values = torch.as_tensor(usage, dtype=torch.float64)
-    head.fit(values, torch.from_numpy(labels.codes))
-    found = np.array(labels.classes)[head.predict_proba(values).argmax(1).numpy()]
+    classifier.fit(values[known], torch.from_numpy(labels.codes[known]), steps=100)
+    found = np.array(labels.classes)[classifier.probabilities(values).argmax(1).numpy()]
     return float((found == truth)[~known].mean())
 
 
@@ -91,9 +91,11 @@ def test_predictions_come_from_the_counts_alone(tmp_path):
     )
     model = fit_layer(dataset, None, options, progress=False)
     labels = encode_labels(np.where(known, shuffled, ""))
-    head = LabelHead(4, 2, dtype=torch.float64)
-    usage = torch.as_tensor(model.usages[0], dtype=torch.float64)
-    assert head.fit(usage, torch.from_numpy(labels.codes)) < 0.1
+    classifier = LabelClassifier(4, 2, ridge=1e-3, dtype=torch.float64)
+    usage = torch.as_tensor(model.usages[0], dtype=torch.float64)[known]
+    codes = torch.from_numpy(labels.codes[known])
+    classifier.fit(usage, codes, steps=100)
+    assert classifier.loss(usage, codes) < 0.1
     assert (model.obs["predicted_label"].to_numpy() == shuffled)[known].mean() < 0.8
 
 

@@ -16,8 +16,9 @@ from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.io.model import Model, load_model, save_model
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson
+from neuralNMF.poisson.network import LearnedPoisson
 from neuralNMF.poisson.optimize import Multiplicative
+from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF
@@ -144,7 +145,8 @@ def test_gradients_are_those_of_finite_differences(kind):
     if kind == "learned":
         network = LearnedPoisson(thetas, torch.from_numpy(rng.uniform(0.2, 1.0, (15, 2))))
     else:
-        network = PmfPoisson(thetas, GammaPrior(0.5, 1.0), [])
+        starts = [torch.from_numpy(rng.uniform(0.2, 1.0, (15, k))) for k in (4, 2)]
+        network = PmfPoisson(thetas, GammaPrior(0.5, 1.0), starts)
 
     def loss() -> torch.Tensor:
         if kind == "pmf":
@@ -286,7 +288,7 @@ def test_a_step_that_is_given_up_leaves_everything_as_it_was(kind, epochs, monke
     for _ in range(epochs):
         assert optimizer.epoch()
     before = [factor.detach().clone() for factor in network.factors]
-    solved = network.solved()
+    posteriors = network.posteriors()
     forward = type(network).forward
 
     def worse(self, given):
@@ -298,4 +300,4 @@ def test_a_step_that_is_given_up_leaves_everything_as_it_was(kind, epochs, monke
         assert not optimizer.epoch()
     for factor, kept in zip(network.factors, before, strict=True):
         assert torch.equal(factor, kept)
-    assert all(one is two for one, two in zip(network.solved(), solved, strict=True))
+    assert all(now is kept for now, kept in zip(network.posteriors(), posteriors, strict=True))

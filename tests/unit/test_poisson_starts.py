@@ -10,10 +10,9 @@ from neuralNMF.cells.counts import rows_counts
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.options import LayerOptions
-from neuralNMF.poisson.deviance import gradient_parts
-from neuralNMF.poisson.em import kl_nmf
-from neuralNMF.poisson.merging import merge_rows, merged_start
-from neuralNMF.poisson.one_factor import programs_given, usage_given
+from neuralNMF.poisson.candidates import merge_rows, merged_start, random_starts
+from neuralNMF.poisson.deviance import poisson_deviance
+from neuralNMF.poisson.em import kl_nmf, programs_given, usage_given
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.planted import simulate_hierarchy
@@ -55,7 +54,8 @@ def test_random_starts_leave_planted_programs_merged(planted):
     """If they did not, the test above would say nothing about the singular vectors."""
     dataset, truth = open_dataset(planted), np.load(planted.with_name("planted_truth.npz"))
     counts = rows_counts(dataset.rows(0, CELLS))
-    found = kl_nmf(counts, FINE, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    found = kl_nmf(counts, random_starts(counts, FINE, generator, 3))
     assert least_cosine(found.programs_t.numpy().T, truth["fine"]) < 0.5
 
 
@@ -80,23 +80,28 @@ def test_usage_and_programs_given_the_other_are_at_their_minimum():
     sizes = rng.uniform(0.5, 2, 80)
     sizes[7] = 0
     counts = rows_counts(sp.csr_matrix(x), sizes, dtype=torch.float64)
-    held = torch.from_numpy(beta.T / beta.sum(1))
-    usage = usage_given(counts, held, passes=3000)
-    gain, cost, *_ = gradient_parts(usage, held, counts)
-    assert _broken(usage, gain, cost) < 2e-2
+    known = torch.from_numpy(beta.T / beta.sum(1))
+    usage = usage_given(counts, known, passes=3000)
+    leaf = usage.clone().requires_grad_()
+    poisson_deviance(leaf, known, counts).backward()
+    assert _broken(leaf, torch.outer(counts.scale, known.sum(0))) < 2e-2
     assert (usage[7] == 0).all()
     generator = torch.Generator().manual_seed(0)
     first = torch.rand((50, 4), generator=generator, dtype=torch.float64)
     programs_t = programs_given(counts, usage, first, passes=3000)
-    *_, gain, cost = gradient_parts(usage, programs_t, counts)
-    assert _broken(programs_t, gain, cost.expand_as(gain)) < 2e-2
+    leaf = programs_t.clone().requires_grad_()
+    poisson_deviance(usage, leaf, counts).backward()
+    assert _broken(leaf, counts.weights(usage).expand_as(leaf)) < 2e-2
     assert (programs_t[9] == 0).all()
 
 
-def _broken(factor: torch.Tensor, gain: torch.Tensor, cost: torch.Tensor) -> float:
-    """How far the conditions are from holding; an entry counts by its share of its column."""
-    slope = torch.where(cost > 0, (cost - gain) / cost, 0.0)
-    share = factor / factor.sum(0)
+def _broken(factor: torch.Tensor, cost: torch.Tensor) -> float:
+    """How far the conditions are from holding; an entry counts by its share of its column.
+
+    cost: the positive part of half the gradient.
+    """
+    slope = torch.where(cost > 0, factor.grad / (2 * cost), 0.0)
+    share = (factor / factor.sum(0)).detach()
     return float(
         torch.maximum((share * slope).abs().sum(0), -slope.min(0).values.clamp(max=0)).max()
     )

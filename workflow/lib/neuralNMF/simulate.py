@@ -15,7 +15,8 @@ MODES = ("block", "gamma")
 class Simulation:
     """Counts and the truth behind them.
 
-    Attributes:
+    Attributes
+    ----------
         counts: (N, M) int32, the counts of N cells x M genes.
         theta: (N, K) float64, true loadings.
         beta: (K, M) float64, true programs.

@@ -72,7 +72,7 @@ class Threads:
         unit : int, default 1
             Every range but the last is a multiple of this many items long.
 
-        Returns:
+        Returns
         -------
         list of (int, int)
             First item and the one past the last; none is empty.

@@ -35,7 +35,8 @@ class Source:
 class Sample:
     """One entry of ``samples``.
 
-    Attributes:
+    Attributes
+    ----------
         name: also the name of its folder in ``results``.
         simulate: the parameters of the simulation, None where the counts are the user's.
         sources: the user's inputs; of a simulated sample, the counts file that is written.
@@ -54,7 +55,8 @@ class Sample:
 class Config:
     """The whole config, checked.
 
-    Attributes:
+    Attributes
+    ----------
         samples: by name.
         runs: by name; every key of a fit, the run's own over the config's, with what ``loss: auto``
             means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer.
@@ -69,7 +71,8 @@ class Config:
 def load(raw: Mapping[str, Any]) -> Config:
     """Check the config and fill in what it leaves out.
 
-    Raises:
+    Raises
+    ------
         ConfigError: with a sentence for each problem found.
     """
     data = tidy(copy.deepcopy(raw), schema.resolve(schema.load_schema()))

@@ -37,7 +37,7 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
     dense : bool
         Whether the blocks are multiplied as dense matrices, which takes the same time a cell.
 
-    Returns:
+    Returns
     -------
     (B + 1,) int64
         First cell of each block, and N. All but the last are multiples of `kernels.vectors.TILE`.

@@ -12,11 +12,13 @@ def count_cells(obs: pd.DataFrame, labels: str | None = None) -> pd.DataFrame:
         obs: the cells' table of a data set.
         labels: the column with the labels; cells without one are counted, too.
 
-    Returns:
+    Returns
+    -------
         One row for each input and label that has cells: ``dataset``, ``label`` (if asked for),
         ``cells`` and ``median_total_counts``.
 
-    Raises:
+    Raises
+    ------
         InputError: if there is no such column; it names those there are.
     """
     groups = {"dataset": obs["dataset"].astype(str)}

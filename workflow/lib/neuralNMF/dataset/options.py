@@ -25,7 +25,8 @@ class InputSpec:
 class DatasetOptions:
     """Which cells and genes go into the data set.
 
-    Attributes:
+    Attributes
+    ----------
         variable_genes: number of most variable genes to keep; None keeps all.
         min_cells: genes that fewer cells express are dropped.
         min_counts: cells with fewer counts (over all genes of their input) are dropped.

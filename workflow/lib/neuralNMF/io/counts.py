@@ -25,7 +25,8 @@ GENE_EXPRESSION = "Gene Expression"
 class CountsReader:
     """Counts of N cells x M genes in a file or folder; use as a context manager.
 
-    Attributes:
+    Attributes
+    ----------
         path: the file or folder.
         shape: (cells, genes).
         barcodes: (N,) unique str.

@@ -33,7 +33,8 @@ class RowSource(Protocol):
 class Contents:
     """What a format's module found in a file; `CountsReader` checks and serves it.
 
-    Attributes:
+    Attributes
+    ----------
         source: the counts.
         barcodes, gene_ids, gene_symbols: names, str.
         obs: the user's columns, one row a cell; None where the format has none.

@@ -14,6 +14,7 @@ from neuralNMF.kernels.descent import descend_matrix
 from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
+from neuralNMF.solvers.extrapolation import Extrapolation
 from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 
@@ -67,7 +68,7 @@ class Auto:
         self._trained = [factor for factor in network.factors if factor.requires_grad]
         self._moves_cells = network.thetas[0].requires_grad
         self._least_damping = self._damping = damping
-        self._momentum, self._ceiling = 0.5, 1.0
+        self._extrapolation = Extrapolation.linear()
         self._last: list[Tensor] | None = None
         self._model: _Model | None = None
         self._half = torch.tensor(0.5, dtype=torch.float64)
@@ -87,10 +88,9 @@ class Auto:
         if found.loss.item() <= level:
             self._last = proposal
             if extrapolated:
-                self._momentum = min(self._ceiling, 1.05 * self._momentum, 0.95)
-                self._ceiling = min(1.0, 1.01 * self._ceiling)
+                self._extrapolation.grow()
         elif extrapolated:
-            self._ceiling, self._momentum = self._momentum, self._momentum / 1.5
+            self._extrapolation.retreat()
             if self._moves_cells:
                 sums = self._products.sums(proposal[0])
             found = self._evaluate(proposal, sums)
@@ -136,11 +136,13 @@ class Auto:
             if number == 0 and self._moves_cells:
                 curvature = right * self._damping
                 bend = self._model.by_gram - curvature
-                move = Move(self._model.by_cross, bend, curvature, self._momentum, _SWEEPS)
+                move = Move(
+                    self._model.by_cross, bend, curvature, self._extrapolation.rate, _SWEEPS
+                )
                 new, further, sums = self._products.move(move, value, old)
             else:
                 new = self._lowered(value, self._model.slopes[number], left, right)
-                further = new.clone() if old is None else beyond(old, new, self._momentum)
+                further = new.clone() if old is None else beyond(old, new, self._extrapolation.rate)
             proposal.append(new)
             trial.append(further)
         return proposal, trial, sums

@@ -1,4 +1,4 @@
-"""Poisson models of the counts: deviance, KL-NMF, Poisson matrix factorization, labels.
+"""Poisson models of raw counts: learned programs, Poisson matrix factorization, labels as a guide.
 
-Formulas and measured choices: docs/poisson.md.
+Formulas: docs/poisson.md; what was measured: docs/poisson_measurements.md.
 """

@@ -1,203 +1,302 @@
-"""KL-NMF: the depth-1 Poisson model X ~ Poisson(diag(s) Theta W^T), by extrapolated EM.
+"""EM for X ~ Poisson(diag(s) Theta W^T): KL-NMF of both factors, or one factor with the other held.
 
-One pass over the non-zeros yields what both multiplicative updates need. With the columns of W held
+One pass over the non-zeros yields what the updates of both factors need. With the columns of W held
 at sum one, taking both at once is the EM step of Hofmann (1999; probabilistic latent semantic
-analysis), which never raises the deviance and costs half of Lee & Seung's alternation. It is
-extrapolated in the logarithm, y = x_new (x_new / x_old)^beta, beta growing while the deviance falls
-and taken back where it rises (after Ang & Gillis 2019, Neural Computation 31(2), who do so linearly
-for least squares); docs/poisson.md compares the variants.
+analysis), which never raises the deviance and costs half of Lee & Seung's alternation. With one
+factor held the problem is convex, and the step is theirs. Both are extrapolated in the logarithm,
+x_new (x_new / x_old)^power (`solvers.extrapolation`), and taken back where the deviance rises;
+docs/poisson_measurements.md compares the variants.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts, RatePass
-from neuralNMF.errors import InputError
+from neuralNMF.poisson.deviance import deviance_of
+from neuralNMF.solvers.extrapolation import Extrapolation
 
 _LOG = logging.getLogger(__name__)
-_TINY = 1e-30
+TINY = 1e-30
 # A factor may change at most so much by one extrapolation; keeps early, large steps in bounds.
 _LARGEST_CHANGE = 5.0
-LARGEST_POWER = 3.0
-GROWTH, RETREAT = 1.05, 1.5
+# One factor has settled where the deviance falls by less than this share of itself in a pass.
+_SETTLED = 1e-5
+# KL-NMF has converged where it falls by less than ``tol`` of itself in so many passes.
+_WINDOW = 20
+
+Factors = tuple[Tensor, ...]
+Report = Callable[[float], None]
 
 
-class KlStatus(Enum):
-    """How a fit ended."""
-
-    CONVERGED = "The deviance has stopped falling."
-    PASSES = "The limit of passes was reached first; allow more passes or a larger tolerance."
-
-
-@dataclass
+@dataclass(frozen=True)
 class KlResult:
-    """theta (N, k); programs_t (M, k) float64, columns sum to 1 (0: dead); passes: all starts'.
+    """What `kl_nmf` found.
 
-    deviance: of these two factors; history: the deviance before each pass, of the start that won.
+    Attributes
+    ----------
+    theta : Tensor, shape (N, k)
+        Usage, on the device of the counts.
+    programs_t : Tensor, shape (M, k)
+        Programs, float64 on the host; columns sum to one, or to zero where a program is dead.
+    deviance : float
+        Of these two factors.
+    history : list of float
+        The deviance before each pass, of the start that won.
+    converged : bool
+        False where the limit of passes came first.
     """
 
     theta: Tensor
     programs_t: Tensor
     deviance: float
     history: list[float]
-    passes: int
-    status: KlStatus
-
-
-@dataclass
-class _Run:
-    """One start: the point to evaluate next, and the last one that a plain EM step gave."""
-
-    theta: Tensor
-    programs_t: Tensor
-    plain_theta: Tensor | None = None
-    plain_programs_t: Tensor | None = None
-    power: float = 0.5
-    history: list[float] = field(default_factory=list)
-    best: list[float] = field(default_factory=list)
-    previous: float = float("inf")
-    extrapolated: bool = False
+    converged: bool
 
 
 def kl_nmf(
     counts: Counts,
-    rank: int,
+    starts: Sequence[tuple[Tensor, Tensor]],
     *,
-    generator: torch.Generator,
     passes: int = 500,
+    trial: int = 20,
     tol: float = 1e-4,
-    window: int = 20,
-    starts: int | Sequence[tuple[Tensor, Tensor]] = 3,
-    trial: int = 40,
-    report: Callable[[int, float], None] | None = None,
+    report: Report | None = None,
 ) -> KlResult:
-    """Minimises the Poisson deviance over Theta >= 0, W >= 0.
+    """Minimise the Poisson deviance over Theta >= 0 and W >= 0.
 
-    All ``starts`` run for ``trial`` passes each and the best goes on, until the deviance has fallen
-    by less than ``tol`` of itself in ``window`` passes or ``passes`` (of the winner) are done.
-    ``starts``: how many random ones, or pairs of theta (N, k) and programs_t (M, k). ``report`` is
-    called after every pass with the number of passes so far and the deviance.
-    Memory: four times Theta while it runs, plus Theta twice for each further start.
-    Raises InputError where the rank does not fit the counts.
+    With several starts, all run for ``trial`` passes each and the best goes on to its end. Needs
+    four times Theta while it runs, and twice Theta for each further start.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes s (N,).
+    starts : sequence of (theta, programs_t)
+        Shapes (N, k), on the device and in the precision of the counts, and (M, k), float64 on the
+        host. An entry of zero stays zero.
+    passes : int
+        The limit, of each start.
+    trial : int
+        Passes after which the best start is chosen.
+    tol : float
+        Converged where the deviance has fallen by less than this share of itself in 20 passes.
+    report : callable, optional
+        Called with the lowest deviance so far of the start at work, after every pass.
+
+    Returns
+    -------
+    KlResult
     """
-    check_rank(counts.shape, rank)
-    scale = counts.scale.to(device=counts.device, dtype=counts.dtype)[:, None].clamp(min=_TINY)
-    spent = 0
+    scale = _positive_scale(counts).to(device=counts.device, dtype=counts.dtype)[:, None]
 
-    def advance(run: _Run, limit: int) -> bool:
-        nonlocal spent
-        while len(run.history) < limit:
-            _one_pass(run, counts, scale)
-            spent += 1
+    def step(factors: Factors) -> tuple[float, Factors]:
+        theta, programs_t = factors
+        rate_pass = counts.rates(theta, programs_t, rows=True, columns=True)
+        deviance = deviance_of(rate_pass, theta, programs_t, counts)
+        return deviance, em_step(theta, programs_t, rate_pass, scale)
+
+    def converges(em: _ExtrapolatedEm, limit: int) -> bool:
+        while len(em.history) < limit:
+            em.advance()
+            low = min(em.history)
             if report is not None:
-                report(spent, run.best[-1])
-            if len(run.best) > window:
-                fallen = run.best[-window - 1] - run.best[-1]
-                if fallen <= tol * run.best[-1]:
-                    return True
+                report(low)
+            if len(em.history) > _WINDOW and min(em.history[:-_WINDOW]) - low <= tol * low:
+                return True
         return False
 
-    if isinstance(starts, int):
-        starts = random_starts(counts, rank, generator, starts)
-    candidates = [_Run(*start) for start in starts]
-    del starts
-    if len(candidates) > 1:
-        for run in candidates:
-            advance(run, min(trial, passes))
-    run = min(candidates, key=lambda other: other.best[-1] if other.best else 0.0)
-    candidates.clear()
-    status = KlStatus.CONVERGED if advance(run, passes) else KlStatus.PASSES
-    theta, programs_t = run.plain_theta, run.plain_programs_t
-    found = counts.rates(theta, programs_t)
-    deviance = counts.deviance(found.log_sum, counts.rate_total(theta, programs_t))
-    _LOG.info("KL-NMF, rank %d: deviance %.8g after %d passes", rank, deviance, spent)
-    return KlResult(theta, programs_t, deviance, run.history, spent, status)
+    def low_after_trial(em: _ExtrapolatedEm) -> float:
+        converges(em, min(trial, passes))
+        return min(em.history)
+
+    runs = [_ExtrapolatedEm(step, start, _with_unit_programs) for start in starts]
+    best = min(runs, key=low_after_trial) if len(runs) > 1 else runs[0]
+    runs.clear()  # the losers' factors
+    converged = converges(best, passes)
+    theta, programs_t = best.plain
+    deviance = deviance_of(counts.rates(theta, programs_t), theta, programs_t, counts)
+    _LOG.info("KL-NMF, rank %d: deviance %.8g", theta.shape[1], deviance)
+    return KlResult(theta, programs_t, deviance, best.history, converged)
 
 
-def check_rank(shape: tuple[int, int], rank: int) -> None:
-    """Raises InputError where counts of that shape (N, M) have no factorisation of the rank."""
-    if not 1 <= rank <= min(shape):
-        raise InputError(
-            f"Rank {rank} is not possible for {shape[0]} cells x {shape[1]} genes; "
-            f"choose 1 to {min(shape)}."
-        )
+def usage_given(
+    counts: Counts, programs_t: Tensor, *, passes: int, report: Report | None = None
+) -> Tensor:
+    """The usage that explains the counts best by given programs.
+
+    Begins with all programs alike. Needs three times Theta while it runs.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes s (N,).
+    programs_t : Tensor, shape (M, k)
+        float64 on the host.
+    passes : int
+        The limit; ends before it where the deviance has settled.
+    report : callable, optional
+        Called with the deviance after every pass.
+
+    Returns
+    -------
+    Tensor, shape (N, k)
+        Theta, on the device and in the precision of the counts; zero for a program of zeros.
+    """
+    mass = programs_t.sum(0).to(device=counts.device, dtype=counts.dtype)
+    each = (usage_totals(counts) / programs_t.sum().clamp(min=TINY)).to(mass)
+    scale = _positive_scale(counts).to(mass)[:, None]
+
+    def step(factors: Factors) -> tuple[float, Factors]:
+        (theta,) = factors
+        rate_pass = counts.rates(theta, programs_t, rows=True)
+        deviance = deviance_of(rate_pass, theta, programs_t, counts)
+        return deviance, (rate_pass.rows.mul_(theta).div_(scale).div_(mass.clamp(min=TINY)),)
+
+    return _settled(step, each[:, None] * (mass > 0), passes, report)
+
+
+def programs_given(counts: Counts, theta: Tensor, programs_t: Tensor, *, passes: int) -> Tensor:
+    """The programs that explain the counts best by a given usage.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes s (N,).
+    theta : Tensor, shape (N, k)
+        The usage, on the device of the counts.
+    programs_t : Tensor, shape (M, k)
+        Where to begin, float64 on the host: an entry of zero stays zero.
+    passes : int
+        The limit; ends before it where the deviance has settled.
+
+    Returns
+    -------
+    Tensor, shape (M, k)
+        float64 on the host; columns sum to what the counts ask for.
+    """
+    weights = counts.weights(theta).clamp(min=TINY)
+
+    def step(factors: Factors) -> tuple[float, Factors]:
+        (programs_t,) = factors
+        rate_pass = counts.rates(theta, programs_t, columns=True)
+        deviance = deviance_of(rate_pass, theta, programs_t, counts)
+        return deviance, (rate_pass.columns.mul_(programs_t).div_(weights),)
+
+    return _settled(step, programs_t, passes, None)
 
 
 def em_step(
-    theta: Tensor, programs_t: Tensor, found: RatePass, scale: Tensor
+    theta: Tensor, programs_t: Tensor, rate_pass: RatePass, scale: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The EM step from what a pass found (its ``rows`` are used up); columns of W then sum to one.
+    """The EM step of both factors, from a pass at these factors; its buffers are used up.
 
-    Shape: theta (N, k), programs_t (M, k), scale (N, 1). Valid where the columns of W sum
-    to one or, at any point, as the step to the maximum of the expected log-likelihood.
+    Never raises the deviance where the columns of W sum to one, as those of the result do.
+
+    Shape: theta (N, k), programs_t (M, k), as the results; scale (N, 1), library sizes above zero;
+    ``rate_pass`` with both derivatives.
     """
-    new_theta = found.rows.mul_(theta).div_(scale)
-    new_programs_t = found.columns.mul_(programs_t)
-    return new_theta, new_programs_t / new_programs_t.sum(0).clamp(min=_TINY)
+    new_theta = rate_pass.rows.mul_(theta).div_(scale)
+    return new_theta, unit_columns(rate_pass.columns.mul_(programs_t))
 
 
-def _one_pass(run: _Run, counts: Counts, scale: Tensor) -> None:
-    found = counts.rates(run.theta, run.programs_t, rows=True, columns=True)
-    value = counts.deviance(found.log_sum, counts.rate_total(run.theta, run.programs_t))
-    run.history.append(value)
-    run.best.append(min(value, run.best[-1]) if run.best else value)
-    if run.extrapolated and not value <= run.previous:
-        # Too far: go back to the plain step, and more carefully from there.
-        run.theta, run.programs_t = run.plain_theta, run.plain_programs_t
-        run.power /= RETREAT
-        run.extrapolated = False
-        run.previous = float("inf")
-        return
-    run.previous = value
-    theta, programs_t = em_step(run.theta, run.programs_t, found, scale)
-    if run.plain_theta is None:
-        run.theta, run.programs_t, run.extrapolated = theta, programs_t, False
-    else:
-        run.theta = extrapolate(theta, run.plain_theta, run.power)
-        moved = extrapolate(programs_t, run.plain_programs_t, run.power)
-        run.programs_t = moved / moved.sum(0).clamp(min=_TINY)
-        run.power = min(LARGEST_POWER, GROWTH * run.power)
-        run.extrapolated = True
-    run.plain_theta, run.plain_programs_t = theta, programs_t
-
-
-def extrapolate(new: Tensor, old: Tensor, power: float) -> Tensor:
-    """new (new / old)^power, within bounds, in the buffer of ``old``."""
-    ratio = old.add_(_TINY).reciprocal_().mul_(new)
+def extrapolated(new: Tensor, old: Tensor, power: float) -> Tensor:
+    """``new (new / old)^power`` entry by entry, within bounds, in the buffer of ``old``."""
+    ratio = old.add_(TINY).reciprocal_().mul_(new)
     return ratio.clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE).pow_(power).mul_(new)
 
 
-def gene_totals(counts: Counts) -> Tensor:
-    """Counts of each gene (M,): with rates s_i the derivative by the programs_t is sum_i x_ij."""
-    ones = torch.ones((counts.shape[0], 1), device=counts.device, dtype=counts.dtype)
-    plain = torch.ones((counts.shape[1], 1), dtype=torch.float64)
-    return counts.rates(ones, plain, columns=True).columns[:, 0]
+def unit_columns(programs_t: Tensor) -> Tensor:
+    """Programs (M, k) with columns scaled to sum one; a column of zeros stays so."""
+    return programs_t / programs_t.sum(0).clamp(min=TINY)
 
 
-def random_starts(
-    counts: Counts, rank: int, generator: torch.Generator, number: int
-) -> list[tuple[Tensor, Tensor]]:
-    """Pairs of theta and programs_t: noise around cells' totals and genes' means."""
+def usage_totals(counts: Counts) -> Tensor:
+    """Sum of each cell's usage (N,), float64, where programs sum to one: x_i+ / s_i."""
+    return counts.totals / _positive_scale(counts)
 
-    def exponential(rows: int) -> Tensor:
-        # Drawn on the host, so that every device starts alike.
-        draw = torch.rand((rows, rank), generator=generator, dtype=torch.float32)
-        return draw.clamp_(min=1e-7).log_().neg_()
 
-    genes = gene_totals(counts)[:, None]
-    wanted = counts.totals / counts.scale.clamp(min=_TINY)
-    result = []
-    for _ in range(number):
-        programs_t = exponential(counts.shape[1]).double() * genes
-        programs_t /= programs_t.sum(0).clamp(min=_TINY)
-        theta = exponential(counts.shape[0]).to(counts.dtype)
-        theta.mul_((wanted / theta.sum(1, dtype=torch.float64)).to(counts.dtype)[:, None])
-        result.append((theta.to(counts.device), programs_t))
-    return result
+def _positive_scale(counts: Counts) -> Tensor:
+    return counts.scale.clamp(min=TINY)
+
+
+def _with_unit_programs(factors: Factors) -> Factors:
+    theta, programs_t = factors
+    return theta, unit_columns(programs_t)
+
+
+def _settled(step: Callable, start: Tensor, passes: int, report: Report | None) -> Tensor:
+    """One factor after EM steps until the deviance has settled."""
+    em = _ExtrapolatedEm(step, (start,))
+    for _ in range(passes):
+        fallen = em.advance()
+        if report is not None:
+            report(em.history[-1])
+        if fallen <= _SETTLED * em.history[-1]:
+            break
+    return em.plain[0]
+
+
+class _ExtrapolatedEm:
+    """EM steps of some factors at once, extrapolated; one pass over the counts each.
+
+    Parameters
+    ----------
+    step : callable
+        From factors to (their deviance, the factors after a plain step), by one pass.
+    start : tuple of Tensor
+    settle : callable, optional
+        Brings extrapolated factors into the form that the step expects.
+
+    Attributes
+    ----------
+    plain : tuple of Tensor
+        The factors after the last plain step; none before the first pass.
+    history : list of float
+        The deviance of the point that each pass was at, kept or not.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Factors], tuple[float, Factors]],
+        start: Factors,
+        settle: Callable[[Factors], Factors] | None = None,
+    ) -> None:
+        self.plain: Factors = ()
+        self.history: list[float] = []
+        self._step, self._settle = step, settle
+        self._point, self._is_extrapolated = start, False
+        self._level = math.inf  # the deviance of the last point that was kept
+        self._extrapolation = Extrapolation.logarithmic()
+
+    def advance(self) -> float:
+        """One pass: keeps or takes back the last extrapolation, and goes on.
+
+        Returns how far the deviance lies below that of the last point that was kept, infinity where
+        there is none to compare with.
+        """
+        deviance, plain = self._step(self._point)
+        self.history.append(deviance)
+        if self._is_extrapolated and not deviance <= self._level:
+            # Too far: on from the plain step, and more carefully.
+            self._point, self._is_extrapolated = self.plain, False
+            self._level = math.inf
+            self._extrapolation.retreat()
+            return math.inf
+        fallen, self._level = self._level - deviance, deviance
+        self._point = plain
+        if self.plain:
+            power = self._extrapolation.rate
+            pairs = zip(plain, self.plain, strict=True)
+            self._point = tuple(extrapolated(new, old, power) for new, old in pairs)
+            if self._settle is not None:
+                self._point = self._settle(self._point)
+            self._is_extrapolated = True
+            self._extrapolation.grow()
+        self.plain = plain
+        return fallen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,71 +10,53 @@ from torch import Tensor
 
 from neuralNMF.cells.counts import Counts
 from neuralNMF.cells.stream import counts_sample, dataset_counts
-from neuralNMF.errors import InputError
-from neuralNMF.io.dataset import Dataset
 from neuralNMF.options import LayerOptions
+from neuralNMF.poisson.deviance import deviance_of
+from neuralNMF.poisson.em import TINY, programs_given, usage_given
 from neuralNMF.poisson.guide import Guide
-from neuralNMF.poisson.labels import UNLABELLED, Labels, encode_labels
-from neuralNMF.poisson.network import LearnedPoisson, PmfPoisson, PoissonNetwork
-from neuralNMF.poisson.one_factor import programs_given, usage_given
+from neuralNMF.poisson.labels import Labels, dataset_labels
+from neuralNMF.poisson.network import LearnedPoisson, PoissonNetwork
 from neuralNMF.poisson.optimize import Multiplicative
+from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import Start, first_start, later_start, random_start
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 
-_log = logging.getLogger(__name__)
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
 
 
-def fit_poisson(
-    context: FitContext,
-) -> Fitted:
-    """Starts the new layer from what ``previous`` left and trains, by the deviance of the counts.
+def fit_poisson(context: FitContext) -> Fitted:
+    """Start the new layer from what the previous model left and train, by the deviance of X.
 
-    Raises InputError where the labels are missing.
+    Raises
+    ------
+    InputError
+        Where the fit is to be guided and the labels are missing.
     """
-    dataset, previous, options = context.dataset, context.previous, context.options
-    generator, progress = context.generator, context.progress
-    labels = dataset_labels(dataset, options)
+    dataset, options = context.dataset, context.options
+    labels = None if options.guide == 0 else dataset_labels(dataset, options.labels)
     counts = dataset_counts(dataset, context.place, options.data_mem_size)
-    if previous is None and options.init == "random":
-        start = random_start(counts, options.rank, generator)
-    elif previous is None:
-        sample = counts_sample(dataset, counts, generator, context.place)
-        start = first_start(
-            counts, sample, options.rank, generator, labels=labels, progress=progress
-        )
-        del sample
-    else:
-        leads = labels if options.guide_layer > len(previous.thetas) else None
-        start = later_start(
-            counts, previous, options.rank, generator, init=options.init, labels=leads
-        )
+    start = _start(context, counts, labels)
     network = _network(start, options, labels)
-    if not options.joint:
-        for theta in network.thetas[:-1]:
-            theta.requires_grad_(False)
     if options.optimizer == "auto":
-        optimizer = Multiplicative(network, counts)
+        optimizer: Optimizer = Multiplicative(network, counts)
     else:
         optimizer = Projected(network, counts, kind=options.optimizer, lr=options.lr)
     trained = context.train(network, optimizer)
     network.finish()
     with torch.no_grad():
         programs_t = [program_t.detach() for program_t in network.programs(counts)]
+        of_layer_1 = network.behind(programs_t[-1])[0]
     thetas = [theta.detach() for theta in network.thetas]
     if options.beta == "learned":
-        programs_t = _own_programs(counts, thetas, programs_t)
-    predicted = {}
+        programs_t = _programs_of_usage(counts, thetas, programs_t)
+    predictions = {}
     if network.guide is not None:
-        # From the counts alone, for labelled cells too: training moves their usage by the label.
-        usage = usage_given(counts, programs_t[0], passes=_PREDICTION_PASSES)
-        for theta in thetas[1 : options.guide_layer]:
-            usage = usage @ theta.to(usage)
-        label, probability = network.guide.predict(usage)
-        predicted = {"predicted_label": label, "predicted_probability": probability}
+        predictions = _predictions(counts, network.guide, thetas, programs_t[0])
+    rate_pass = counts.rates(thetas[0], of_layer_1)
     return Fitted(
         thetas,
         programs_t,
@@ -83,63 +65,73 @@ def fit_poisson(
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),
-        cells=predicted,
-        figures={"deviance": _deviance(counts, network, programs_t[-1])},
+        cells=predictions,
+        figures={"deviance": deviance_of(rate_pass, thetas[0], of_layer_1, counts)},
     )
 
 
-def dataset_labels(dataset: Dataset, options: LayerOptions) -> Labels | None:
-    """The classes of the cells for a guided fit, None for any other."""
-    if options.guide == 0:
-        return None
-    if options.labels not in dataset.obs.columns:
-        raise InputError(
-            f"There is no column {options.labels!r} in obs of {dataset.path.name}; it has "
-            f"{', '.join(map(str, dataset.obs.columns))}."
+def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
+    options, previous, generator = context.options, context.previous, context.generator
+    if previous is not None:
+        leads = labels if options.guide_layer > len(previous.thetas) else None
+        return later_start(
+            counts, previous, options.rank, generator, init=options.init, labels=leads
         )
-    labels = encode_labels(dataset.obs[options.labels].tolist())
-    known = int((labels.codes != UNLABELLED).sum())
-    _log.info(
-        "guided by %d labelled cells of %d, %d classes",
-        known,
-        dataset.shape[0],
-        len(labels.classes),
+    if options.init == "random":
+        return random_start(counts, options.rank, generator)
+    sample = counts_sample(context.dataset, counts, generator, context.place)
+    return first_start(
+        counts, sample, options.rank, generator, labels=labels, progress=context.progress
     )
-    return labels
 
 
 def _network(start: Start, options: LayerOptions, labels: Labels | None) -> PoissonNetwork:
+    """The network at its start, with the layers held that are not to be trained."""
     guide = None
     if labels is not None and options.guide_layer <= len(start.thetas):
         guide = Guide(labels, options.guide_layer, options.guide)
     if options.beta == "learned":
-        return LearnedPoisson(start.thetas, start.programs_t[-1], guide)
-    # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-    size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
-    thetas = [start.thetas[0] / size, *start.thetas[1:]]
-    known = [program_t * size for program_t in start.programs_t]
-    return PmfPoisson(thetas, GammaPrior(options.prior_shape, options.prior_rate), known, guide)
+        network: PoissonNetwork = LearnedPoisson(start.thetas, start.programs_t[-1], guide)
+    else:
+        # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
+        size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
+        thetas = [start.thetas[0] / size, *start.thetas[1:]]
+        programs_t = [program_t * size for program_t in start.programs_t]
+        prior = GammaPrior(options.prior_shape, options.prior_rate)
+        network = PmfPoisson(thetas, prior, programs_t, guide)
+    if not options.joint:
+        for theta in network.thetas[:-1]:
+            theta.requires_grad_(False)
+    return network
 
 
-def _own_programs(counts: Counts, thetas: list[Tensor], programs_t: list[Tensor]) -> list[Tensor]:
-    """The programs (M, k_l) that explain the counts best by each earlier layer's own usage.
+def _programs_of_usage(
+    counts: Counts, thetas: Sequence[Tensor], programs_t: Sequence[Tensor]
+) -> list[Tensor]:
+    """The programs (M, k_l) that explain the counts best by the usage of each earlier layer.
 
     Those of the product, Theta_{l+1} ... beta_L, have the rank of the last layer and cannot tell
-    the programs of a coarse one apart, as their usage can. Columns stay at sum one.
+    the programs of a coarse one apart, as their usage can. Columns keep their sums.
     """
-    found, usage = [], thetas[0]
+    refined, usage = [], thetas[0]
     for number, program_t in enumerate(programs_t[:-1]):
         if number > 0:
             usage = usage @ thetas[number].to(usage)
-        own = programs_given(counts, usage, program_t, passes=_PROGRAM_PASSES)
-        sums = own.sum(0)
-        found.append(torch.where(sums > 0, own / sums.clamp(min=1e-30), 0.0) * program_t.sum(0))
-    return [*found, programs_t[-1]]
+        best = programs_given(counts, usage, program_t, passes=_PROGRAM_PASSES)
+        sums = best.sum(0)
+        refined.append(torch.where(sums > 0, best / sums.clamp(min=TINY), 0.0) * program_t.sum(0))
+    return [*refined, programs_t[-1]]
 
 
-def _deviance(counts: Counts, network: PoissonNetwork, last: Tensor) -> float:
-    with torch.no_grad():
-        whole = network.through(last)[0]
-    theta = network.thetas[0].detach()
-    log_sum = counts.rates(theta, whole).log_sum
-    return counts.deviance(log_sum, counts.rate_total(theta, whole))
+def _predictions(
+    counts: Counts, guide: Guide, thetas: Sequence[Tensor], programs_t: Tensor
+) -> dict[str, np.ndarray]:
+    """Columns of ``obs``: the label of every cell, and its probability.
+
+    From the counts alone, for labelled cells too: training moves their usage by the label.
+    """
+    usage = usage_given(counts, programs_t, passes=_PREDICTION_PASSES)
+    for theta in thetas[1 : guide.layer]:
+        usage = usage @ theta.to(usage)
+    label, probability = guide.predict(usage)
+    return {"predicted_label": label, "predicted_probability": probability}

@@ -1,60 +1,162 @@
-"""E[beta] of Poisson matrix factorization as a differentiable function of Theta and of the input.
+"""The network of Poisson matrix factorization: beta_l is its posterior mean given Theta_l.
 
-The gradient goes through the fixed point (implicit function), not through unrolled updates. With
-the posterior's shapes a = f(a, Theta) (``posterior.update``), column j by column j,
-
-df/da = (diag(c) - diag(v) H diag(v)) diag(psi'(a)),    H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T,
-
-where u_i = s_i theta_i, c_jk = v_jk sum_i (x_ij / lambda_ij) u_ik and psi' is the trigamma
-function. The bracket L is symmetric and positive semidefinite, so the adjoint equation (I -
-df/da)^T w = g is, with w = psi'^(1/2) y, the symmetric one
-
-S y = psi'^(-1/2) g,    S = I - psi'^(1/2) L psi'^(1/2).
-
-The k x k matrices H of all columns come from one pass over the non-zeros, and S is solved
-directly; where they would not fit (``PmfState.hessian_bytes``) conjugate gradients take their
-place, one pass a step. The answer is the gradient of the converged E[beta]: exact where the
-posterior has converged, otherwise off by the order of the distance from the fixed point.
+E[beta] is a differentiable function of Theta and of the input, with the gradient of the converged
+posterior: it goes through the fixed point (`posterior`), not through unrolled updates. It is exact
+where the posterior has converged, otherwise off by the order of the distance from the fixed point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from neuralNMF.cells.counts import FLOOR, Counts, dense_counts
+from neuralNMF.poisson.guide import Guide
+from neuralNMF.poisson.network import PoissonEvaluation, PoissonNetwork
 from neuralNMF.poisson.posterior import (
     GammaPosterior,
     GammaPrior,
-    Solution,
-    first_posterior,
+    adjoint,
+    posterior_around,
     solve,
 )
+
+# Updates of a posterior that was not known before, and from one epoch to the next.
+_FIRST_STEPS, _STEPS = 60, 5
+# A factor may change at most so much by one step along the gradient.
+_LARGEST_CHANGE = 5.0
 
 
 @dataclass
 class PmfState:
     """Posterior of one layer, carried from epoch to epoch, and how it is solved.
 
-    steps, tol: of the updates (``posterior.solve``). hessian_bytes: what the matrices of the
-    adjoint may take, M k^2 x 8 bytes twice and as much again for every two threads; above it,
-    conjugate gradients run for ``adjoint_steps`` or to ``adjoint_tol`` of the right-hand side.
+    Parameters
+    ----------
+    prior : GammaPrior
+    start : Tensor, shape (M, k)
+        Programs that the first posterior is begun from, float64 on the host.
+    steps, tol
+        Of the next solution, as for `posterior.solve`.
+    posterior : GammaPosterior, optional
+        The last one; none before the first evaluation.
     """
 
     prior: GammaPrior
-    steps: int = 5
+    start: Tensor
+    steps: int = _FIRST_STEPS
     tol: float = 1e-8
-    hessian_bytes: int = 1 << 29
-    adjoint_steps: int = 40
-    adjoint_tol: float = 1e-4
     posterior: GammaPosterior | None = None
-    solution: Solution | None = None
 
 
-class PmfMean(torch.autograd.Function):
+class PmfPoisson(PoissonNetwork):
+    """Poisson matrix factorization: beta_l = E[beta | Theta_l, beta_{l-1}], layer after layer.
+
+    Layer 1 sees the counts; layer l sees E[beta_{l-1}] times the mass of its programs, which makes
+    it expected counts again, with Theta_l times the same masses. The gradient by every Theta goes
+    through the fixed points of all posteriors.
+
+    Parameters
+    ----------
+    thetas, guide
+        As for `PoissonNetwork`; with a cell's usage at one on average the prior is in counts a
+        gene.
+    prior : GammaPrior
+    starts : sequence of Tensor
+        Where the posteriors start: beta_l transposed (M, k_l), l = 1 ... L, float64 on the host.
+    """
+
+    def __init__(
+        self,
+        thetas: Sequence[Tensor],
+        prior: GammaPrior,
+        starts: Sequence[Tensor],
+        guide: Guide | None = None,
+    ) -> None:
+        super().__init__(thetas, guide)
+        self.states = [PmfState(prior, start) for start in starts]
+
+    @property
+    def factors(self) -> list[nn.Parameter]:
+        """Theta_1 ... Theta_L."""
+        return list(self.thetas)
+
+    def programs(self, counts: Counts) -> list[Tensor]:
+        """E[beta_l] transposed, from the posteriors of the last call onwards."""
+        programs_t = [pmf_programs_t(self.thetas[0], counts, self.states[0])]
+        scale = counts.scale.to(self.thetas[0])
+        mass = (scale @ self.thetas[0]).double().cpu()
+        for theta, state in zip(self.thetas[1:], self.states[1:], strict=True):
+            expected = (programs_t[-1] * mass).T
+            programs_t.append(pmf_programs_t(mass[:, None] * theta, expected, state))
+            mass = mass @ theta
+        for state in self.states:
+            state.steps = _STEPS
+        return programs_t
+
+    def posteriors(self) -> list[GammaPosterior | None]:
+        """Of every layer, none before the first evaluation."""
+        return [state.posterior for state in self.states]
+
+    def resume(self, posteriors: list[GammaPosterior | None]) -> None:
+        """From these posteriors on."""
+        for state, posterior in zip(self.states, posteriors, strict=True):
+            state.posterior = posterior
+
+    def finish(self) -> None:
+        """Lets the posteriors converge when the programs are read the next time."""
+        for state in self.states:
+            state.steps = _FIRST_STEPS
+
+    def deviations(self) -> list[Tensor]:
+        """See `PoissonNetwork.deviations`."""
+        return [state.posterior.deviation for state in self.states]
+
+    def normalize(self, values: list[Tensor]) -> None:
+        """Nothing: the prior gives the factors their scale."""
+
+    @torch.no_grad()
+    def ratios(self, evaluated: PoissonEvaluation, counts: Counts) -> list[Tensor]:
+        """exp(-g / (2 cost)) for every Theta: with the posterior held, nearly the EM step."""
+        behind = self.behind(evaluated.programs_t[-1].detach())
+        return [
+            part.neg_().exp_().clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
+            for part in self._relative_gradients(behind, counts)
+        ]
+
+
+def pmf_programs_t(theta: Tensor, source: Counts | Tensor, state: PmfState) -> Tensor:
+    """E[beta] transposed of X ~ Poisson(diag(s) theta beta), differentiable.
+
+    Parameters
+    ----------
+    theta : Tensor, shape (n, k)
+        On the device of the input.
+    source : Counts or Tensor, shape (n, M)
+        The counts, or the expectations of the layer below as a dense tensor, by which the result is
+        differentiable too.
+    state : PmfState
+        Its posterior is brought up to date.
+
+    Returns
+    -------
+    Tensor, shape (M, k)
+        float64 on the host.
+    """
+    if isinstance(source, Counts):
+        counts, entries = source, None
+    else:
+        counts, entries = dense_counts(source, floor=FLOOR), source
+    if state.posterior is None:
+        weights = counts.weights(theta) if entries is None else theta.detach().sum(0)
+        state.posterior = posterior_around(state.start, weights, state.prior)
+    return _PosteriorMean.apply(theta, entries, counts, state)
+
+
+class _PosteriorMean(torch.autograd.Function):
     """(Theta, X) -> E[beta] transposed, (M, k) float64 on the host.
 
     Shape: theta (n, k); entries (n, M) dense and differentiable, or None where X is ``counts``.
@@ -65,14 +167,11 @@ class PmfMean(torch.autograd.Function):
         ctx, theta: Tensor, entries: Tensor | None, counts: Counts, state: PmfState
     ) -> Tensor:
         """Updates the posterior in ``state`` and returns its mean."""
-        if state.posterior is None:
-            state.posterior = first_posterior(counts, theta, state.prior)
-        state.solution = solve(
+        state.posterior = solve(
             counts, theta, state.posterior, state.prior, steps=state.steps, tol=state.tol
         )
-        state.posterior = state.solution.posterior
         ctx.save_for_backward(theta, entries)
-        ctx.counts, ctx.state, ctx.posterior = counts, state, state.posterior
+        ctx.counts, ctx.posterior = counts, state.posterior
         return state.posterior.mean
 
     @staticmethod
@@ -80,14 +179,14 @@ class PmfMean(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple:
         """Adjoint of the fixed point, then one pass for Theta and one product for X."""
         theta, entries = ctx.saved_tensors
-        counts, state, posterior = ctx.counts, ctx.state, ctx.posterior
+        counts, posterior = ctx.counts, ctx.posterior
         shape, rate = posterior.shape, posterior.rate
         factor = posterior.log_mean.exp()
-        gain = counts.rates(theta, factor, columns=True).columns
-        adjoint = _adjoint(counts, theta, shape, factor, gain, grad / rate, state)
-        direction = factor * adjoint
+        slopes = counts.rates(theta, factor, columns=True).columns
+        by_shape = adjoint(counts, theta, posterior, slopes, grad / rate)
+        direction = factor * by_shape
         bend, by_theta = counts.curvature(theta, factor, direction, rows=True)
-        by_factor = adjoint * gain - bend
+        by_factor = by_shape * slopes - bend
         # The rate enters E[beta] = a / b and v = exp(psi(a)) / b.
         by_rate = -(grad * shape / rate + by_factor * factor).sum(0) / rate
         scale = counts.scale.to(by_theta)
@@ -98,90 +197,3 @@ class PmfMean(torch.autograd.Function):
             rates = scaled @ factor.to(theta).T + counts.floor
             by_entries = (scaled @ direction.to(theta).T / rates).to(entries)
         return by_theta, by_entries, None, None
-
-
-def pmf_programs_t(theta: Tensor, source: Counts | Tensor, state: PmfState) -> Tensor:
-    """E[beta] transposed of X ~ Poisson(diag(s) theta beta), differentiable.
-
-    Shape: theta (n, k); ``source``: the counts (n, M), or the expectations of the layer below as a
-    dense tensor (n, M), with which the result is differentiable too; returns (M, k) float64.
-    ``state`` is updated.
-    """
-    if isinstance(source, Counts):
-        return PmfMean.apply(theta, None, source, state)
-    return PmfMean.apply(theta, source, dense_counts(source, floor=FLOOR), state)
-
-
-def _adjoint(
-    counts: Counts,
-    theta: Tensor,
-    shape: Tensor,
-    factor: Tensor,
-    gain: Tensor,
-    right: Tensor,
-    state: PmfState,
-) -> Tensor:
-    """w (M, k) of (I - df/da)^T w = g, column by column."""
-    root = torch.polygamma(1, shape).sqrt()
-    expected = factor * gain
-    genes, rank = shape.shape
-    if 16 * genes * rank**2 <= state.hessian_bytes:
-        low, high = torch.tril_indices(rank, rank)
-        system = torch.zeros((genes, rank, rank), dtype=torch.float64)
-        side = root * factor
-        system[:, low, high] = counts.hessian(theta, factor) * side[:, low] * side[:, high]
-        system[:, high, low] = system[:, low, high]
-        system.diagonal(dim1=1, dim2=2).add_(1 - root.square() * expected)
-        return root * _solve_symmetric(system, right / root)
-
-    def product(y: Tensor) -> Tensor:
-        w = root * y
-        bend, _ = counts.curvature(theta, factor, factor * w)
-        return y - root * (expected * w - factor * bend)
-
-    steps = min(state.adjoint_steps, 2 * rank)
-    return root * _conjugate_gradients(product, right / root, steps, state.adjoint_tol)
-
-
-def _solve_symmetric(system: Tensor, right: Tensor) -> Tensor:
-    """Solves S y = g for S (M, k, k), g (M, k).
-
-    S is positive definite at a strict maximum of the ELBO. Where two programs are one it is not:
-    directions without curvature get none of the gradient instead of an infinite one.
-    """
-    factor, failed = torch.linalg.cholesky_ex(system)
-    y = torch.cholesky_solve(right[..., None], factor)[..., 0]
-    bad = failed > 0
-    if bad.any():
-        values, vectors = torch.linalg.eigh(system[bad])
-        inverse = torch.where(values > 1e-10, values, torch.inf).reciprocal()
-        part = torch.einsum("mki,mk->mi", vectors, right[bad])
-        y[bad] = torch.einsum("mki,mi->mk", vectors, inverse * part)
-    return y
-
-
-def _conjugate_gradients(
-    product: Callable[[Tensor], Tensor], target: Tensor, steps: int, tol: float
-) -> Tensor:
-    """Solves every column's system at once, each until it is done: target (M, k)."""
-    y = target.clone()
-    residual = target - product(y)
-    search = residual.clone()
-    square = residual.square().sum(1)
-    enough = (tol**2) * target.square().sum(1)
-    active = square > enough
-    for _ in range(steps):
-        if not active.any():
-            break
-        image = product(search)
-        bending = (search * image).sum(1)
-        # No maximum along this direction (two programs that are one): leave the column there.
-        active &= bending > 1e-12 * search.square().sum(1)
-        step = torch.where(active, square / bending, 0.0)[:, None]
-        y = y + step * search
-        residual = residual - step * image
-        fresh = residual.square().sum(1)
-        search = residual + torch.where(active, fresh / square, 0.0)[:, None] * search
-        square = fresh
-        active &= square > enough
-    return y

@@ -1,7 +1,7 @@
-"""Where a layer of a Poisson model starts from: KL-NMF of what it factorises.
+"""Where the layers of a Poisson model start from, before all are trained together: KL-NMF.
 
-For the first layer that is the counts, for a later one the expected counts of the programs before
-it (docs/poisson.md).
+For the first layer of the counts, for a later one of the expected counts of the programs before it
+(docs/poisson.md).
 """
 
 from __future__ import annotations
@@ -16,29 +16,30 @@ from tqdm import tqdm
 from neuralNMF.cells.counts import Counts, dense_counts
 from neuralNMF.cells.stream import CountsSample
 from neuralNMF.io.model import Model
-from neuralNMF.poisson.em import (
-    KlResult,
-    KlStatus,
-    check_rank,
-    gene_totals,
-    kl_nmf,
-    random_starts,
-)
-from neuralNMF.poisson.guided_start import class_totals, guided_start
-from neuralNMF.poisson.labels import UNLABELLED, Labels
-from neuralNMF.poisson.merging import merged_start
-from neuralNMF.poisson.one_factor import usage_given
-from neuralNMF.poisson.singular_starts import singular_starts
+from neuralNMF.poisson.candidates import gene_totals, merged_start, random_starts, singular_starts
+from neuralNMF.poisson.em import TINY, KlResult, kl_nmf, unit_columns, usage_given, usage_totals
+from neuralNMF.poisson.labels import Labels, class_shares, start_from_labels
 from neuralNMF.training.loop import Status, Training
 
-_TINY = 1e-30
-_OF_EACH_KIND, _TRIAL_PASSES = 3, 20
-_PASSES, _USAGE_PASSES, _LATER_PASSES = 500, 10, 5
+# Starts of the first layer from singular vectors, and as many random ones.
+_OF_EACH_KIND = 3
+_USAGE_PASSES, _LATER_PASSES = 10, 5
 
 
 @dataclass
 class Start:
-    """Theta_1 ... Theta_L; programs_t: beta_1 ... beta_L transposed, columns sum to one; record."""
+    """The factors of all layers before training.
+
+    Attributes
+    ----------
+    thetas : list of Tensor
+        Theta_1 (N, k_1) on the device and in the precision of the counts; Theta_l (k_{l-1}, k_l),
+        l = 2 ... L, float64 on the host.
+    programs_t : list of Tensor
+        beta_l transposed (M, k_l), l = 1 ... L, float64 on the host, columns at sum one.
+    record : Training, optional
+        Of the fit that the first layer's start came from.
+    """
 
     thetas: list[Tensor]
     programs_t: list[Tensor]
@@ -46,9 +47,9 @@ class Start:
 
 
 def random_start(counts: Counts, rank: int, generator: torch.Generator) -> Start:
-    """The first layer's, of noise: Theta_1 (N, k_1) on the device of the counts."""
+    """The first layer's start by noise around the cells' totals and the genes' totals."""
     theta = torch.rand((counts.shape[0], rank), generator=generator, dtype=torch.float64)
-    theta *= (counts.totals / counts.scale.clamp(min=_TINY) / theta.sum(1))[:, None]
+    theta *= (usage_totals(counts) / theta.sum(1))[:, None]
     programs_t = _random_programs_t(gene_totals(counts), rank, generator)
     return Start([theta.to(counts.dtype).to(counts.device)], [programs_t])
 
@@ -62,16 +63,30 @@ def first_start(
     labels: Labels | None,
     progress: bool,
 ) -> Start:
-    """The first layer's, from singular vectors or noise; Theta_1 on the device of the counts.
+    """The first layer's start: the best of several, brought to its end on a sample of the cells.
 
-    All starts are tried, and the best brought to its end, on the sample; what is left for all cells
-    is their usage of its programs. labels: lead the start, where there are any.
+    What is left for all cells is their usage of its programs.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes.
+    sample : CountsSample
+        Some of the cells, or all.
+    rank : int
+        Programs k_1.
+    generator : torch.Generator
+    labels : Labels or None
+        Lead the start, where there are any; otherwise singular vectors and noise do.
+    progress : bool
+        Whether a bar is shown.
+
+    Returns
+    -------
+    Start
     """
-    check_rank(sample.counts.shape, rank)
     if labels is not None:
-        totals = class_totals(counts, labels.codes)
-        codes = labels.codes[sample.cells.numpy()]
-        starts = [guided_start(sample, totals, codes, rank, generator)]
+        starts = [start_from_labels(counts, sample, labels, rank, generator)]
     else:
         starts = [
             *singular_starts(sample.counts, sample.products, rank, generator, _OF_EACH_KIND),
@@ -79,24 +94,16 @@ def first_start(
         ]
     with tqdm(desc="layer 1 start", unit="pass", disable=not progress, mininterval=1.0) as bar:
 
-        def report(_: int, deviance: float) -> None:
+        def report(deviance: float) -> None:
             bar.update()
             bar.set_postfix_str(f"deviance {deviance:.6g}", refresh=False)
 
-        found = kl_nmf(
-            sample.counts,
-            rank,
-            generator=generator,
-            passes=_PASSES,
-            starts=starts,
-            trial=_TRIAL_PASSES,
-            report=report,
-        )
+        best = kl_nmf(sample.counts, starts, report=report)
         del starts
-        theta = found.theta
+        theta = best.theta
         if sample.counts is not counts:
-            theta = usage_given(counts, found.programs_t, passes=_USAGE_PASSES, report=report)
-    return Start([theta], [found.programs_t], _record(found, sample.counts))
+            theta = usage_given(counts, best.programs_t, passes=_USAGE_PASSES, report=report)
+    return Start([theta], [best.programs_t], _record(best, sample.counts))
 
 
 def later_start(
@@ -108,9 +115,25 @@ def later_start(
     init: str,
     labels: Labels | None,
 ) -> Start:
-    """The next layer's, after the layers of ``previous``.
+    """The next layer's start: KL-NMF of the expected counts of the last layer's programs.
 
-    labels: programs of the same classes are merged, if this layer or a later one is to be guided.
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes.
+    previous : Model
+        The layers so far, L - 1 of them.
+    rank : int
+        Programs k_L of the next one.
+    generator : torch.Generator
+    init : {"nmf", "random"}
+        From merged programs, or from noise.
+    labels : Labels or None
+        Programs of the same classes are merged, if this layer or a later one is to be guided.
+
+    Returns
+    -------
+    Start
     """
     thetas = [
         torch.as_tensor(previous.thetas[0]).to(device=counts.device, dtype=counts.dtype),
@@ -127,42 +150,25 @@ def later_start(
         theta *= (mass > 0)[:, None]
         last = _random_programs_t(expected.sum(0), rank, generator)
     else:
-        check_rank(tuple(expected.shape), rank)
-        beside = None if labels is None else _class_masses(counts, thetas, labels) * mass[:, None]
-        merged = merged_start(expected, rank, generator, beside)
-        found = kl_nmf(
-            dense_counts(expected),
-            rank,
-            generator=generator,
-            starts=[merged],
-            passes=_LATER_PASSES,
-        )
-        theta, last = found.theta / mass.clamp(min=_TINY)[:, None], found.programs_t
+        class_counts = None
+        if labels is not None:
+            class_counts = class_shares(counts, labels, thetas) * mass[:, None]
+        merged = merged_start(expected, rank, generator, class_counts)
+        # Not to convergence, which is worse once all layers are trained.
+        refined = kl_nmf(dense_counts(expected), [merged], passes=_LATER_PASSES)
+        theta, last = refined.theta / mass.clamp(min=TINY)[:, None], refined.programs_t
     return Start([*thetas, theta], [*programs_t, last])
 
 
 def _random_programs_t(genes: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Uniform noise around the genes' totals (M,), columns at sum one: (M, k)."""
     draw = torch.rand((genes.numel(), rank), generator=generator, dtype=torch.float64)
-    draw *= genes[:, None]
-    return draw / draw.sum(0).clamp(min=_TINY)
+    return unit_columns(draw * genes[:, None])
 
 
-def _class_masses(counts: Counts, thetas: list[Tensor], labels: Labels) -> Tensor:
-    """Of what labelled cells use of a program, the share of each class: (k_{L-1}, classes)."""
-    codes = torch.from_numpy(labels.codes)
-    cells = (codes != UNLABELLED).nonzero()[:, 0]
-    usage = thetas[0][cells.to(counts.device)].cpu().double() * counts.scale[cells, None]
-    for theta in thetas[1:]:
-        usage = usage @ theta
-    member = torch.nn.functional.one_hot(codes[cells], len(labels.classes)).double()
-    masses = usage.T @ member
-    return masses / masses.sum(1, keepdim=True).clamp(min=_TINY)
-
-
-def _record(found: KlResult, counts: Counts) -> Training:
+def _record(result: KlResult, counts: Counts) -> Training:
     """The best so far: a pass that was taken back is no worse a model than the one before it."""
     entries = float(counts.shape[0]) * counts.shape[1]
-    loss = np.minimum.accumulate([*found.history, found.deviance]) / entries
-    status = Status.CONVERGED if found.status is KlStatus.CONVERGED else Status.LIMIT
+    loss = np.minimum.accumulate([*result.history, result.deviance]) / entries
+    status = Status.CONVERGED if result.converged else Status.LIMIT
     return Training(status, loss.tolist(), [float("nan")] * loss.size)

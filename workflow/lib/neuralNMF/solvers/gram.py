@@ -22,7 +22,7 @@ def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
     threads : Threads
         Share the rows, on the CPU.
 
-    Returns:
+    Returns
     -------
     (k, k) float64
     """

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.solvers.descent import descend
+from neuralNMF.solvers.extrapolation import Extrapolation
 from neuralNMF.threads import SERIAL, Threads
 
 _SWEEPS = 2
@@ -53,7 +54,7 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: Threads = SERI
     Shape: start Theta (N, k), left as it is.
     """
     square_sum = matrix.square_sum
-    momentum, ceiling, level = 0.5, 1.0, float("inf")
+    extrapolation, level = Extrapolation.linear(), float("inf")
     nothing = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
     best = plain = Factors(start, nothing)
     theta, programs_t = plain.theta, plain.programs_t
@@ -62,7 +63,7 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: Threads = SERI
         cross = matrix.columns @ (matrix.rows.T @ theta)
         new = _lowered(programs_t, cross, theta.T @ theta, threads)
         # The first programs extrapolate from nothing.
-        programs_t = _beyond(new, plain.programs_t if epoch else new, momentum)
+        programs_t = _beyond(new, plain.programs_t if epoch else new, extrapolation.rate)
         cross = matrix.rows @ (matrix.columns.T @ programs_t)
         curvature = programs_t.T @ programs_t
         moved = _lowered(theta, cross, curvature, threads)
@@ -72,11 +73,11 @@ def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: Threads = SERI
         lows.append(best.error)
         if error > level:
             theta, programs_t, level = plain.theta, plain.programs_t, float("inf")
-            ceiling, momentum = momentum, momentum / 1.5
+            extrapolation.retreat()
             continue
-        theta = _beyond(moved, plain.theta, momentum)
+        theta = _beyond(moved, plain.theta, extrapolation.rate)
         plain, level = Factors(moved, new), error
-        momentum, ceiling = min(ceiling, 1.05 * momentum, 0.95), min(1.0, 1.01 * ceiling)
+        extrapolation.grow()
         if epoch >= _PATIENCE and lows[-1 - _PATIENCE] - lows[-1] <= _TOL * lows[-1]:
             break
     return best

@@ -103,7 +103,7 @@ def train(
         For the log and the progress bar; with none, nothing is logged.
     progress : bool
 
-    Raises:
+    Raises
     ------
     NeuralNMFError
         Where the loss is not finite.
