@@ -7,10 +7,38 @@ import torch
 from neuralNMF.cells.products import rows_products
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import Auto
+from neuralNMF.threads import Threads, threads_of_a_fit
 
 from benchmarks.common import folders, save, sparse_counts
 
 TURNS = 7
+
+
+def measure(counts, start, right, threads: Threads) -> dict:
+    left = start.numpy().copy()
+    products = rows_products(counts, threads=threads)
+    auto = Auto(NeuralNMF([start.clone()], threads=threads), products)
+    for _ in range(3):
+        auto.epoch()
+    bare, own, two = [], [], []
+    for _ in range(TURNS):
+        before = time.perf_counter()
+        counts @ right
+        counts.T @ left
+        bare.append(time.perf_counter() - before)
+        before = time.perf_counter()
+        products.times(torch.from_numpy(right).double())
+        products.transposed_times(start)
+        two.append(time.perf_counter() - before)
+        before = time.perf_counter()
+        auto.epoch()
+        own.append(time.perf_counter() - before)
+    return {
+        "bare_seconds": statistics.median(bare),
+        "our_products_seconds": statistics.median(two),
+        "epoch_seconds": statistics.median(own),
+        "ratio": statistics.median([a / b for a, b in zip(own, bare, strict=True)]),
+    }
 
 
 def main() -> None:
@@ -19,33 +47,10 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.rand((200_000, 20), generator=generator)
     right = torch.rand((2000, 20), generator=generator).numpy()
-    left = start.numpy().copy()
     figures = {"nonzeros": int(counts.nnz)}
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        products = rows_products(counts, threads=threads)
-        auto = Auto(NeuralNMF([start.clone()], threads=threads), products, threads=threads)
-        for _ in range(3):
-            auto.epoch()
-        bare, own, two = [], [], []
-        for _ in range(TURNS):
-            before = time.perf_counter()
-            counts @ right
-            counts.T @ left
-            bare.append(time.perf_counter() - before)
-            before = time.perf_counter()
-            products.times(torch.from_numpy(right).double())
-            products.transposed_times(start)
-            two.append(time.perf_counter() - before)
-            before = time.perf_counter()
-            auto.epoch()
-            own.append(time.perf_counter() - before)
-        figures[f"threads_{threads}"] = {
-            "bare_seconds": statistics.median(bare),
-            "our_products_seconds": statistics.median(two),
-            "epoch_seconds": statistics.median(own),
-            "ratio": statistics.median([a / b for a, b in zip(own, bare, strict=True)]),
-        }
+    for count in (1, 2):
+        with threads_of_a_fit(count) as threads:
+            figures[f"threads_{count}"] = measure(counts, start, right, threads)
     save(out, "epoch", figures)
 
 

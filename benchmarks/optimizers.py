@@ -13,8 +13,9 @@ import torch
 from neuralNMF.cells.products import Products, gram, tensor_products
 from neuralNMF.cells.scaling import fit_scaling, scaled_matrix
 from neuralNMF.least_squares.network import NeuralNMF
-from neuralNMF.least_squares.optimize import Auto, Projected
+from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.solvers.nnls import nnls
+from neuralNMF.training.projected import Projected
 
 from benchmarks.common import blood_cells, dense, example_dataset, folders, save
 
@@ -101,7 +102,7 @@ def projected_gradient(products: Counted, theta: torch.Tensor) -> list[tuple[int
 
 
 def adam(products: Counted, theta: torch.Tensor) -> Projected:
-    return Projected(NeuralNMF([theta]), products, kind="adam", lr=None)
+    return Projected(NeuralNMF([theta]), products, kind="adam")
 
 
 def compare(matrix: torch.Tensor) -> dict[str, list[tuple[int, float]]]:

@@ -7,10 +7,10 @@ turns.
 import statistics
 import time
 
-import numba
 import torch
 from neuralNMF.cells.counts import rows_counts, tensor_counts
 from neuralNMF.cells.products import rows_products
+from neuralNMF.threads import threads_of_a_fit
 
 from benchmarks.common import folders, save, sparse_counts, timed
 from benchmarks.poisson_scale import GENES, PER_CELL, RANK, optimizer
@@ -21,14 +21,12 @@ BASE = "least squares, scipy"
 
 
 def measure(cells: int = CELLS, turns: int = TURNS) -> dict:
-    torch.set_num_threads(1)
-    numba.set_num_threads(1)
     matrix = sparse_counts(cells, GENES, PER_CELL)
     generator = torch.Generator().manual_seed(0)
     theta = torch.rand((cells, RANK), generator=generator) + 0.01
     programs_t = torch.rand((GENES, RANK), generator=generator, dtype=torch.float64) + 0.01
     left, right = theta.numpy(), programs_t.float().numpy()
-    products, counts = rows_products(matrix, threads=1), rows_counts(matrix, threads=1)
+    products, counts = rows_products(matrix), rows_counts(matrix)
     gathered = tensor_counts(matrix)
     tasks = {
         BASE: lambda: (matrix @ right, matrix.T @ left),
@@ -66,4 +64,5 @@ def measure(cells: int = CELLS, turns: int = TURNS) -> dict:
 
 
 if __name__ == "__main__":
-    save(folders()[1], "poisson_passes", measure())
+    with threads_of_a_fit(1):
+        save(folders()[1], "poisson_passes", measure())

@@ -11,6 +11,7 @@ from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import random_start
+from neuralNMF.threads import Threads, threads_of_a_fit
 
 from benchmarks.common import folders, median_seconds, save, sparse_counts
 
@@ -52,9 +53,9 @@ def optimizer(kind: str, counts: Counts) -> Multiplicative:
     return Multiplicative(PmfPoisson([theta / size], GammaPrior(), [programs_t * size]), counts)
 
 
-def cost(kind: str, cells: int) -> dict:
+def cost(kind: str, cells: int, threads: Threads) -> dict:
     matrix = sparse_counts(cells, GENES, PER_CELL)
-    counts = rows_counts(matrix)
+    counts = rows_counts(matrix, threads=threads)
     counts.__class__ = Counted
     trained = optimizer(kind, counts)
     counts.passes = 0  # less those of the first posterior
@@ -71,7 +72,8 @@ def main(out, sizes: dict[str, tuple[int, ...]] = SIZES) -> None:
     figures: dict = {"threads": threads}
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for kind, steps in sizes.items():
-        rows = {cells: cost(kind, cells) for cells in steps}
+        with threads_of_a_fit(threads) as shared:
+            rows = {cells: cost(kind, cells, shared) for cells in steps}
         costs = [row["nanoseconds_per_nonzero"] for row in rows.values()]
         figures[kind] = {"cells": rows, "last_over_first": costs[-1] / costs[0]}
         axes.loglog(steps, costs, marker="o", label=f"beta: {kind}")

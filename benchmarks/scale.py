@@ -11,6 +11,7 @@ from neuralNMF.cells.products import rows_products
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import Auto
+from neuralNMF.threads import Threads, threads_of_a_fit
 
 from benchmarks.common import folders, save, timed
 from benchmarks.million import planted
@@ -22,13 +23,13 @@ SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 RANK, BEFORE, ROUNDS, TURNS = 20, 5, 7, 3
 
 
-def costs(counts: dict, threads: int) -> dict:
+def costs(counts: dict, threads: Threads) -> dict:
     """Of an epoch at each size; they take turns, as other work on the machine comes and goes."""
     fits = {}
     for cells, matrix in counts.items():
         start = torch.rand((cells, RANK), generator=torch.Generator().manual_seed(0))
         products = rows_products(matrix, threads=threads)
-        fits[cells] = Auto(NeuralNMF([start], threads=threads), products, threads=threads)
+        fits[cells] = Auto(NeuralNMF([start], threads=threads), products)
         for _ in range(BEFORE):
             fits[cells].epoch()
     seconds: dict = {cells: [] for cells in counts}
@@ -54,8 +55,8 @@ def main() -> None:
         # In memory, not mapped.
         counts = {cells: dataset.rows(0, cells).copy() for cells in SIZES}
         for threads in (1, 2):
-            torch.set_num_threads(threads)
-            rows = costs(counts, threads)
+            with threads_of_a_fit(threads) as shared:
+                rows = costs(counts, shared)
             each = [row["nanoseconds_per_nonzero"] for row in rows.values()]
             label = f"{density:.0%} non-zero, {threads} thread{'s' if threads > 1 else ''}"
             figures[label] = {

@@ -5,6 +5,7 @@ On `pbmc_facs.h5ad` (2,000 variable genes, `variance`) where it is at hand, and 
 
 import numpy as np
 import torch
+from neuralNMF.cells.place import Place
 from neuralNMF.cells.scaling import fit_scaling
 from neuralNMF.cells.stream import dataset_products
 from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
@@ -21,21 +22,20 @@ SEEDS = 5
 RANK = 20
 
 
-def starts(products, generator, threads: int) -> dict:
+def starts(products, generator) -> dict:
     base = nndsvd_theta(*singular_vectors(products, RANK, generator))
     noise = random_theta(*base.shape, generator)
-    programs_t = first_programs(products, RANK, generator, threads=threads)
+    programs_t = first_programs(products, RANK, generator)
     return {
         "random": random_theta(products.shape[0], RANK, generator),
         "singular vectors": base + 0.01 * base.mean() * noise,
         "singular vectors, blurred": base + 5 * base.mean(dim=0) * noise,
-        "best of six blurred (default)": usage_of(programs_t, products, threads=threads),
+        "best of six blurred (default)": usage_of(programs_t, products),
     }
 
 
 def main() -> None:
     data, out = folders()
-    threads = torch.get_num_threads()
     sets = {}
     blood = blood_cells(data, out)
     if blood is not None:
@@ -49,16 +49,14 @@ def main() -> None:
         products = dataset_products(
             dataset,
             fit_scaling(dataset, normalize, "none"),
-            device=torch.device("cpu"),
-            dtype=torch.float32,
-            data_mem_size=None,
-            threads=threads,
+            Place(),
+            None,
         )
         entries = products.shape[0] * products.shape[1]
         found: dict = {}
         for seed in range(SEEDS):
             generator = torch.Generator().manual_seed(seed)
-            for label, theta in starts(products, generator, threads).items():
+            for label, theta in starts(products, generator).items():
                 auto = Auto(NeuralNMF([theta]), products)
                 for _ in range(60):
                     if not auto.epoch():
