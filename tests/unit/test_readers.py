@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from neuralNMF.io import h5ad, mtx, source
+from neuralNMF.io import h5ad, hdf5_rows, mtx
 from neuralNMF.io.counts import open_counts
-from neuralNMF.io.regroup import regroup
-from neuralNMF.io.spill import CsrSpill
+from neuralNMF.io.sort_by_cell import sort_by_cell
+from neuralNMF.io.temporary_csr import TemporaryCsr
 
 TENX = "10x/v3_filtered_feature_bc_matrix"
 
@@ -103,7 +103,7 @@ def test_h5ad_agrees_with_anndata(shared_data):
 @pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float64, np.float32])
 def test_h5ad_of_every_form_and_integer_type(tmp_path, monkeypatch, adata, counts, form, dtype):
     monkeypatch.setattr(h5ad, "BLOCK", 7)  # entries of a CSC matrix at once
-    monkeypatch.setattr(source, "DENSE_BLOCK", 33)  # three cells at once
+    monkeypatch.setattr(hdf5_rows, "DENSE_BLOCK", 33)  # three cells at once
     adata.X = form(counts.astype(dtype))
     adata.write_h5ad(tmp_path / "x.h5ad")
     for chunk in (1, 5, 23, 100):
@@ -208,28 +208,29 @@ def test_stored_zeros_vanish(tmp_path, adata, counts):
 # Sorting in bounded memory
 
 
-def test_regroup_sorts_and_adds_up_in_small_buckets():
+def test_sorting_by_cell_adds_up_in_small_buckets():
     rng = np.random.default_rng(0)
     cell, gene = rng.integers(0, 50, 2000), rng.integers(0, 9, 2000)
     value = rng.integers(1, 5, 2000)
     blocks = [(cell[i : i + 70], gene[i : i + 70], value[i : i + 70]) for i in range(0, 2000, 70)]
-    with regroup(blocks, (53, 9), 2000, bucket=130) as spill:
-        found = spill.rows(0, 53, spill.indptr())
+    with sort_by_cell(blocks, (53, 9), 2000, bucket=130) as counts:
+        found = counts.rows(0, 53)
     expected = sp.coo_matrix((value, (cell, gene)), shape=(53, 9)).tocsr()
     assert equal(found, expected)
 
 
-def test_spill_gives_rows_and_values_back():
+def test_a_temporary_matrix_gives_rows_and_values_back(tmp_path):
     matrix = sp.random(40, 30, 0.3, format="csr", dtype=np.float32, random_state=0)
-    with CsrSpill(30) as spill:
+    with TemporaryCsr(30, tmp_path / "made" / "when needed") as stored:
         for start in (0, 13, 26):
-            spill.append(matrix[start : start + 13])
-        spill.append(matrix[39:])
-        indptr = spill.indptr()
-        assert np.array_equal(indptr, matrix.indptr)
-        assert equal(spill.rows(7, 31, indptr), matrix[7:31])
-        data = np.concatenate([data for _, _, data in spill.values(block=10)])
+            stored.append(matrix[start : start + 13])
+        assert equal(stored.rows(20, 39), matrix[20:39])
+        stored.append(matrix[39:])
+        assert np.array_equal(stored.indptr(), matrix.indptr)
+        assert equal(stored.rows(7, 40), matrix[7:])
+        data = np.concatenate([data for _, _, data in stored.values(block=10)])
         assert np.array_equal(data, matrix.data)
+    assert list((tmp_path / "made" / "when needed").iterdir()) == []
 
 
 @pytest.mark.parametrize("form", ["csc", "mtx"])
@@ -251,8 +252,10 @@ def test_memory_does_not_grow_with_the_matrix(tmp_path, monkeypatch, form):
     monkeypatch.setattr(mtx, "BLOCK", 5000)
     monkeypatch.setattr(
         h5ad if form == "csc" else mtx,
-        "regroup",
-        lambda blocks, shape, entries, folder: regroup(blocks, shape, entries, folder, bucket=5000),
+        "sort_by_cell",
+        lambda blocks, shape, entries, folder: sort_by_cell(
+            blocks, shape, entries, folder, bucket=5000
+        ),
     )
     tracemalloc.start()
     try:
