@@ -9,18 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from helpers import make_adata
 from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.dataset.variable_genes import PearsonResiduals
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import open_dataset
 
 
-def make(path, counts, genes, cells=None, **columns):
+def make(path, counts, genes, **columns):
     """An .h5ad of counts with gene ids E<name> and symbols S<name>."""
-    cells = [f"bar{i}" for i in range(len(counts))] if cells is None else cells
-    obs = pd.DataFrame(columns, index=cells)
-    var = pd.DataFrame({"symbol": [f"S{g}" for g in genes]}, index=[f"E{g}" for g in genes])
-    data = anndata.AnnData(sp.csr_matrix(np.asarray(counts, dtype=np.float32)), obs=obs, var=var)
+    data = make_adata(counts, **columns)
+    data.obs_names = [f"bar{i}" for i in range(len(counts))]
+    data.var_names = [f"E{g}" for g in genes]
+    data.var["symbol"] = [f"S{g}" for g in genes]
     data.write_h5ad(path)
     return path
 
