@@ -9,18 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from helpers import make_adata
 from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
-from neuralNMF.dataset.select import PearsonResiduals
+from neuralNMF.dataset.variable_genes import PearsonResiduals
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import open_dataset
 
 
-def make(path, counts, genes, cells=None, **columns):
+def make(path, counts, genes, **columns):
     """An .h5ad of counts with gene ids E<name> and symbols S<name>."""
-    cells = [f"bar{i}" for i in range(len(counts))] if cells is None else cells
-    obs = pd.DataFrame(columns, index=cells)
-    var = pd.DataFrame({"symbol": [f"S{g}" for g in genes]}, index=[f"E{g}" for g in genes])
-    data = anndata.AnnData(sp.csr_matrix(np.asarray(counts, dtype=np.float32)), obs=obs, var=var)
+    data = make_adata(counts, **columns)
+    data.obs_names = [f"bar{i}" for i in range(len(counts))]
+    data.var_names = [f"E{g}" for g in genes]
+    data.var["symbol"] = [f"S{g}" for g in genes]
     data.write_h5ad(path)
     return path
 
@@ -258,10 +259,10 @@ def test_memory_does_not_grow_with_the_cells(tmp_path):
 # Wrong inputs: the message, and no file left
 
 
-def refuse(tmp_path, message, *inputs, labels=None, **options):
+def refuse(tmp_path, message, *inputs, **options):
     output = tmp_path / "refused" / "dataset.h5ad"
     with pytest.raises(InputError, match=message) as caught:
-        build_dataset(inputs, output, DatasetOptions(**options), labels=labels, progress=False)
+        build_dataset(inputs, output, DatasetOptions(**options), progress=False)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
     assert not output.parent.exists() or list(output.parent.iterdir()) == []
 
@@ -270,8 +271,6 @@ def test_wrong_inputs(tmp_path, counts):
     a = InputSpec(make(tmp_path / "a.h5ad", counts, range(30), kind=["x"] * 53, age=1), "a")
     b = InputSpec(make(tmp_path / "b.h5ad", counts, range(50, 80)), "b")
     refuse(tmp_path, "share no gene ids .a: E0, E1, E2; b: E50", a, b)
-    refuse(tmp_path, "'celltype' in obs: the columns there are kind, age", a, labels="celltype")
-    refuse(tmp_path, "columns there are none", b, labels="celltype")
     refuse(tmp_path, "No cell of the input 'a' has 100000 counts", a, min_counts=100_000)
     refuse(tmp_path, "No gene is left of 30 .30 by 'min_cells'", a, min_cells=54)
     refuse(tmp_path, "None of the 1 genes of 'genes'", a, genes=["nope"])
@@ -286,21 +285,6 @@ def test_a_fault_in_a_later_chunk_leaves_nothing(tmp_path, counts):
     broken[50, 3] = 0.5
     path = make(tmp_path / "a.h5ad", broken, range(30))
     refuse(tmp_path, "fractional values, first in cell 'bar50', gene 'E3'", InputSpec(path, "a"))
-
-
-def test_labels_may_be_missing_in_some_inputs(tmp_path, counts, caplog):
-    a = make(tmp_path / "a.h5ad", counts, range(30), kind=["x"] * 53)
-    b = make(tmp_path / "b.h5ad", counts, range(30))
-    inputs = [InputSpec(a, "a"), InputSpec(b, "b")]
-    build_dataset(inputs, tmp_path / "d.h5ad", labels="kind", progress=False)
-    assert "no labels 'kind' in the inputs b" in caplog.text
-    assert open_dataset(tmp_path / "d.h5ad").obs["kind"].isna().sum() > 0
-
-
-def test_the_inputs_themselves_can_be_the_labels(tmp_path, counts):
-    a = make(tmp_path / "a.h5ad", counts, range(30))
-    build_dataset([InputSpec(a, "a")], tmp_path / "d.h5ad", labels="dataset", progress=False)
-    assert set(open_dataset(tmp_path / "d.h5ad").obs["dataset"]) == {"a"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from helpers import same_matrix
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
 from neuralNMF.io.dataset import DatasetWriter, open_dataset, write_dataset
@@ -31,13 +32,9 @@ def path(tmp_path, counts):
     return tmp_path / "sub" / "dataset.h5ad"
 
 
-def equal(a, b):
-    return a.shape == b.shape and (a != b).nnz == 0
-
-
 def test_anndata_reads_it(path, counts):
     data = anndata.read_h5ad(path)
-    assert equal(sp.csr_matrix(data.X), counts)
+    assert same_matrix(sp.csr_matrix(data.X), counts)
     assert list(data.obs_names[:2]) == ["bar0", "bar1"]
     assert list(data.obs["label"].astype(object)[:3].fillna("none")) == ["a", "none", "b"]
     assert data.obs["dataset"].dtype == "category"
@@ -64,11 +61,11 @@ def test_read_map_and_rows_agree(path, counts):
     for mapped, read in zip(data.map(), data.read(), strict=True):
         assert np.array_equal(mapped, read) and mapped.dtype == read.dtype
         assert read.flags.writeable and not mapped.flags.writeable
-    assert equal(data.rows(0, 101), counts)
-    assert equal(data.rows(13, 14), counts[13:14])
+    assert same_matrix(data.rows(0, 101), counts)
+    assert same_matrix(data.rows(13, 14), counts[13:14])
     assert data.rows(5, 5).shape == (0, 37)
     data.release()
-    assert equal(data.rows(100, 101), counts[100:])
+    assert same_matrix(data.rows(100, 101), counts[100:])
 
 
 def test_rows_are_views_of_the_map(path):
@@ -113,7 +110,7 @@ def test_empty_cells_and_an_empty_matrix(tmp_path):
     for matrix in (sp.csr_matrix((3, 4)), sp.csr_matrix(np.diag([1.0, 0.0, 2.0]))):
         write_dataset(tmp_path / "d.h5ad", matrix)
         data = open_dataset(tmp_path / "d.h5ad")
-        assert equal(data.rows(0, 3), matrix.astype(np.float32))
+        assert same_matrix(data.rows(0, 3), matrix.astype(np.float32))
         assert data.read()[1].size == matrix.nnz
         data.release()
 

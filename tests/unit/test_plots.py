@@ -8,20 +8,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from neuralNMF.errors import InputError
+from neuralNMF.io.figures import save_figure
+from neuralNMF.io.tables import write_table
+from neuralNMF.labels import NO_LABEL as NONE
+from neuralNMF.labels import label_column
 from neuralNMF.plots.beta import gene_order, plot_top_genes
 from neuralNMF.plots.cluster import cluster
 from neuralNMF.plots.hierarchy import plot_hierarchy
-from neuralNMF.plots.labels import (
-    NONE,
-    OTHER,
-    as_categories,
-    label_colours,
-    label_column,
-    sample_cells,
-)
+from neuralNMF.plots.labels import OTHER, as_categories, label_colours, sample_cells
 from neuralNMF.plots.loss import plot_loss
-from neuralNMF.plots.programs import gene_class, top_genes_table, write_table
-from neuralNMF.plots.style import save_figure
+from neuralNMF.plots.programs import gene_class, top_genes_table
 from neuralNMF.plots.theta import common_limit, plot_usage, theta_figures
 
 K, GENES_PER_BLOCK = 4, 25

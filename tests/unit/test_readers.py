@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 import scipy.io
 import scipy.sparse as sp
-from neuralNMF.io import h5ad, mtx, source
+from helpers import same_matrix
+from neuralNMF.io import h5ad, hdf5_rows, mtx
 from neuralNMF.io.counts import open_counts
-from neuralNMF.io.regroup import regroup
-from neuralNMF.io.spill import CsrSpill
+from neuralNMF.io.sort_by_cell import sort_by_cell
+from neuralNMF.io.temporary_csr import TemporaryCsr
 
 TENX = "10x/v3_filtered_feature_bc_matrix"
 
@@ -31,10 +32,6 @@ def read(path, layer=None, chunk=1000):
             pieces.append(counts)
         assert expected == reader.shape[0]  # the last cell too
         return reader, sp.vstack(pieces, format="csr")
-
-
-def equal(a, b):
-    return a.shape == b.shape and (a != b).nnz == 0
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def test_cellranger_3_h5_and_mtx_folder_give_the_same_matrix(shared_data):
     first, a = read(shared_data / f"{TENX}.h5", chunk=100)
     second, b = read(shared_data / TENX, chunk=333)
     assert a.shape == (1107, 507) and a.nnz == 23866
-    assert equal(a, b)
+    assert same_matrix(a, b)
     assert list(first.barcodes) == list(second.barcodes)
     assert list(first.gene_ids) == list(second.gene_ids)
     assert list(first.gene_symbols) == list(second.gene_symbols)
@@ -70,7 +67,7 @@ def test_cellranger_3_h5_and_mtx_folder_give_the_same_matrix(shared_data):
 def test_mtx_folder_agrees_with_scipys_reader(shared_data):
     _, counts = read(shared_data / TENX)
     plain = scipy.io.mmread(shared_data / TENX / "matrix.mtx.gz").T
-    assert equal(counts, sp.csr_matrix(plain))
+    assert same_matrix(counts, sp.csr_matrix(plain))
 
 
 def test_the_originals_h5_with_its_shape_the_other_way_round(shared_data):
@@ -88,7 +85,7 @@ def test_the_originals_h5_with_its_shape_the_other_way_round(shared_data):
 def test_h5ad_agrees_with_anndata(shared_data):
     reader, counts = read(shared_data / "pbmc_facs.h5ad", chunk=997)
     data = anndata.read_h5ad(shared_data / "pbmc_facs.h5ad")
-    assert equal(counts, sp.csr_matrix(data.X))
+    assert same_matrix(counts, sp.csr_matrix(data.X))
     assert list(reader.barcodes) == list(data.obs_names)
     assert list(reader.gene_ids) == list(data.var_names)
     assert list(reader.gene_symbols) == list(data.var["symbol"])
@@ -103,12 +100,12 @@ def test_h5ad_agrees_with_anndata(shared_data):
 @pytest.mark.parametrize("dtype", [np.uint16, np.int64, np.float64, np.float32])
 def test_h5ad_of_every_form_and_integer_type(tmp_path, monkeypatch, adata, counts, form, dtype):
     monkeypatch.setattr(h5ad, "BLOCK", 7)  # entries of a CSC matrix at once
-    monkeypatch.setattr(source, "DENSE_BLOCK", 33)  # three cells at once
+    monkeypatch.setattr(hdf5_rows, "DENSE_BLOCK", 33)  # three cells at once
     adata.X = form(counts.astype(dtype))
     adata.write_h5ad(tmp_path / "x.h5ad")
     for chunk in (1, 5, 23, 100):
         reader, found = read(tmp_path / "x.h5ad", chunk=chunk)
-        assert equal(found, counts)
+        assert same_matrix(found, counts)
     assert reader.gene_symbols[3] == "S3"
 
 
@@ -118,9 +115,9 @@ def test_h5ad_layers_and_raw(tmp_path, adata, counts):
     shown = adata[:, :5].copy()
     shown.X = np.log1p(shown.X.toarray())
     shown.write_h5ad(tmp_path / "x.h5ad")
-    assert equal(read(tmp_path / "x.h5ad", "counts")[1], (counts * 2)[:, :5])
+    assert same_matrix(read(tmp_path / "x.h5ad", "counts")[1], (counts * 2)[:, :5])
     reader, found = read(tmp_path / "x.h5ad", "raw")
-    assert equal(found, counts) and reader.gene_ids[-1] == "ENS10"
+    assert same_matrix(found, counts) and reader.gene_ids[-1] == "ENS10"
 
 
 def write_mtx(folder, counts, *, version=3, order=None):
@@ -152,9 +149,9 @@ def test_mtx_versions_and_any_order_of_entries(tmp_path, monkeypatch, counts, ve
     for name, order in (("by cell", None), ("shuffled", rng.permutation(counts.nnz))):
         folder = write_mtx(tmp_path / name, counts, version=version, order=order)
         reader, found = read(folder, chunk=4)
-        assert equal(found, counts)
+        assert same_matrix(found, counts)
         assert reader.gene_symbols[-1] == "S10" and reader.barcodes[-1] == "bar22"
-    assert equal(read(next(folder.glob("matrix*")))[1], counts)
+    assert same_matrix(read(next(folder.glob("matrix*")))[1], counts)
 
 
 def test_mtx_without_entries(tmp_path):
@@ -182,7 +179,7 @@ def write_cellranger(path, counts, group, version, types=None):
 def test_cellranger_2_with_one_genome(tmp_path, counts):
     write_cellranger(tmp_path / "x.h5", counts, "GRCh38", 2)
     reader, found = read(tmp_path / "x.h5", chunk=6)
-    assert equal(found, counts)
+    assert same_matrix(found, counts)
     assert reader.gene_ids[10] == "ENS10"
 
 
@@ -191,7 +188,7 @@ def test_antibodies_are_left_out_and_logged(tmp_path, counts, caplog):
     write_cellranger(tmp_path / "x.h5", counts, "matrix", 3, types)
     with caplog.at_level("INFO"):
         reader, found = read(tmp_path / "x.h5")
-    assert equal(found, counts[:, ::2])
+    assert same_matrix(found, counts[:, ::2])
     assert list(reader.gene_ids) == [f"ENS{j}" for j in range(0, 11, 2)]
     assert "6 of 11 features are genes, the others (Antibody Capture)" in caplog.text
 
@@ -208,28 +205,29 @@ def test_stored_zeros_vanish(tmp_path, adata, counts):
 # Sorting in bounded memory
 
 
-def test_regroup_sorts_and_adds_up_in_small_buckets():
+def test_sorting_by_cell_adds_up_in_small_buckets():
     rng = np.random.default_rng(0)
     cell, gene = rng.integers(0, 50, 2000), rng.integers(0, 9, 2000)
     value = rng.integers(1, 5, 2000)
     blocks = [(cell[i : i + 70], gene[i : i + 70], value[i : i + 70]) for i in range(0, 2000, 70)]
-    with regroup(blocks, (53, 9), 2000, bucket=130) as spill:
-        found = spill.rows(0, 53, spill.indptr())
+    with sort_by_cell(blocks, (53, 9), 2000, bucket=130) as counts:
+        found = counts.rows(0, 53)
     expected = sp.coo_matrix((value, (cell, gene)), shape=(53, 9)).tocsr()
-    assert equal(found, expected)
+    assert same_matrix(found, expected)
 
 
-def test_spill_gives_rows_and_values_back():
+def test_a_temporary_matrix_gives_rows_and_values_back(tmp_path):
     matrix = sp.random(40, 30, 0.3, format="csr", dtype=np.float32, random_state=0)
-    with CsrSpill(30) as spill:
+    with TemporaryCsr(30, tmp_path / "made" / "when needed") as stored:
         for start in (0, 13, 26):
-            spill.append(matrix[start : start + 13])
-        spill.append(matrix[39:])
-        indptr = spill.indptr()
-        assert np.array_equal(indptr, matrix.indptr)
-        assert equal(spill.rows(7, 31, indptr), matrix[7:31])
-        data = np.concatenate([data for _, _, data in spill.values(block=10)])
+            stored.append(matrix[start : start + 13])
+        assert same_matrix(stored.rows(20, 39), matrix[20:39])
+        stored.append(matrix[39:])
+        assert np.array_equal(stored.indptr(), matrix.indptr)
+        assert same_matrix(stored.rows(7, 40), matrix[7:])
+        data = np.concatenate([data for _, _, data in stored.values(block=10)])
         assert np.array_equal(data, matrix.data)
+    assert list((tmp_path / "made" / "when needed").iterdir()) == []
 
 
 @pytest.mark.parametrize("form", ["csc", "mtx"])
@@ -251,8 +249,10 @@ def test_memory_does_not_grow_with_the_matrix(tmp_path, monkeypatch, form):
     monkeypatch.setattr(mtx, "BLOCK", 5000)
     monkeypatch.setattr(
         h5ad if form == "csc" else mtx,
-        "regroup",
-        lambda blocks, shape, entries, folder: regroup(blocks, shape, entries, folder, bucket=5000),
+        "sort_by_cell",
+        lambda blocks, shape, entries, folder: sort_by_cell(
+            blocks, shape, entries, folder, bucket=5000
+        ),
     )
     tracemalloc.start()
     try:

@@ -6,20 +6,15 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 from harness import ROOT, SMALL, Workflow
+from helpers import make_adata
 
 
 def write_counts(path: Path, cells: int = 40, genes: int = 60) -> None:
     """A small .h5ad with labels, as a user has it."""
     rng = np.random.default_rng(0)
-    anndata.AnnData(
-        sp.csr_matrix(rng.poisson(3.0, (cells, genes)).astype(np.float32)),
-        obs=pd.DataFrame(
-            {"celltype": rng.choice(["B", "T"], cells)}, index=[f"cell{i}" for i in range(cells)]
-        ),
-        var=pd.DataFrame(index=[f"gene{j}" for j in range(genes)]),
-    ).write_h5ad(path)
+    counts, celltype = rng.poisson(3.0, (cells, genes)), rng.choice(["B", "T"], cells)
+    make_adata(counts, celltype=celltype).write_h5ad(path)
 
 
 def files(folder: Path) -> set[str]:

@@ -2,10 +2,9 @@
 
 import anndata
 import numpy as np
-import pandas as pd
 import pytest
-import scipy.sparse as sp
 from harness import ROOT, SMALL, Workflow
+from helpers import make_adata
 
 
 @pytest.fixture(scope="module")
@@ -17,11 +16,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     kinds = np.repeat([0, 1, 2], 20)
     programs = rng.gamma(0.5, 4.0, (3, 60))
     named = np.where(rng.random(60) < 0.5, np.array(["B", "T", "NK"])[kinds], "")
-    anndata.AnnData(
-        sp.csr_matrix(rng.poisson(programs[kinds]).astype(np.float32)),
-        obs=pd.DataFrame({"kind": named}, index=[f"cell{i}" for i in range(60)]),
-        var=pd.DataFrame(index=[f"gene{j}" for j in range(60)]),
-    ).write_h5ad(workflow.folder / "mine.h5ad")
+    counts = rng.poisson(programs[kinds])
+    make_adata(counts, kind=named).write_h5ad(workflow.folder / "mine.h5ad")
     config = {
         **SMALL,
         "samples": {"own": {"input": "mine.h5ad", "labels": "kind"}},

@@ -3,16 +3,16 @@
 import logging
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from helpers import fake_snakemake
 from neuralNMF.errors import InputError
 from nmf_workflow.script import run
 
 
 @pytest.fixture
-def snakemake(tmp_path: Path) -> SimpleNamespace:
-    return SimpleNamespace(log=[str(tmp_path / "logs" / "rule.log")], threads=1)
+def snakemake(tmp_path: Path):
+    return fake_snakemake(tmp_path / "logs" / "rule.log")
 
 
 def test_log_and_warnings_go_to_the_file_and_to_stderr(snakemake, capsys):
@@ -54,7 +54,7 @@ def test_a_defect_keeps_its_traceback(snakemake, capsys):
 
 
 def test_two_scripts_in_one_process_do_not_log_into_each_other(snakemake, tmp_path, capsys):
-    other = SimpleNamespace(log=[str(tmp_path / "other.log")], threads=1)
+    other = fake_snakemake(tmp_path / "other.log")
     logger = logging.getLogger("neuralNMF")
     run(lambda _: logger.info("first"), snakemake)
     run(lambda _: logger.info("second"), other)

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
+from neuralNMF.io.tables import write_table
 from neuralNMF.plots.beta import plot_top_genes
-from neuralNMF.plots.programs import top_genes_table, write_table
-from neuralNMF.plots.style import save_figure
+from neuralNMF.plots.programs import top_genes_table
 from nmf_workflow.script import run
 
 

@@ -1,8 +1,8 @@
 """Draw the loss over the epochs of all layers."""
 
+from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
 from neuralNMF.plots.loss import plot_loss
-from neuralNMF.plots.style import save_figure
 from nmf_workflow.script import run
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
-from neuralNMF.plots.labels import label_column
-from neuralNMF.plots.style import save_figure
+from neuralNMF.labels import label_column
 from neuralNMF.plots.theta import theta_figures
 from nmf_workflow.script import run
 

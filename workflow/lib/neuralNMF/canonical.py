@@ -1,6 +1,7 @@
-"""One form for each factorisation (architecture.md, `canonical`).
+"""One form for each factorisation: programs sum to 1, in the order of their usage, dead ones last.
 
-Programs sum to 1, are ordered by usage, and dead ones come last.
+Scale and order of programs are free in a product of non-negative matrices; a saved model has them
+fixed, so that two models can be compared.
 """
 
 from __future__ import annotations
@@ -13,10 +14,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Factors:
-    """A factorisation in canonical form.
+    """A factorisation of L layers in canonical form, an entry of each list a layer.
 
-    Shape: thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); betas[l] (k_{l+1}, M); dead[l] (k_{l+1},).
-    orders, masses: betas[l] is row orders[l] of what was given over masses[l], (k_{l+1},) each.
+    Attributes
+    ----------
+    thetas : list of ndarray
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l).
+    betas : list of ndarray
+        beta_l (k_l, M).
+    dead : list of ndarray of bool, (k_l,) each
+        Programs that no cell uses.
+    orders : list of ndarray of int, (k_l,) each
+        Which of the given programs each program is.
+    masses : list of ndarray, (k_l,) each
+        What the rows of the given beta, in the new order, were divided by; infinite where dead.
     """
 
     thetas: list[np.ndarray]
@@ -27,14 +38,26 @@ class Factors:
 
 
 def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Factors:
-    """The same product with programs that sum to 1, in a fixed order.
+    """Bring a factorisation into canonical form: the same product, with programs that sum to 1.
 
     beta_l -> D_l beta_l, Theta_l -> D_{l-1} Theta_l D_l^-1 with D_l = 1 / row sums of beta_l.
 
-    The product Theta_1 ... Theta_L beta_L stays what it was. Theta_1 then holds each cell's
-    expression per program and row i of Theta_l (l >= 2) what share of fine program i each coarse
+    The product Theta_1 ... Theta_L beta_L stays what it was. Theta_1 then holds each cell's usage
+    in units of expression, and row i of Theta_l (l >= 2) what share of fine program i each coarse
     program makes up. A program that no cell uses or whose beta is zero is dead: its row, and
     everything that leads to it, becomes zero.
+
+    Parameters
+    ----------
+    thetas : sequence of ndarray
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l); left as they are.
+    betas : sequence of ndarray
+        beta_l (k_l, M); left as they are.
+
+    Returns
+    -------
+    Factors
+        New arrays; the type of each Theta is kept.
     """
     scaled_thetas, scaled_betas, dead, orders, masses = [], [], [], [], []
     rows = slice(None)

@@ -1,4 +1,4 @@
-"""How much memory a fit takes, told before it starts (docs/memory.md has the formula in words)."""
+"""How much memory a fit takes, estimated before it starts; docs/memory.md says it in words."""
 
 from __future__ import annotations
 
@@ -22,8 +22,20 @@ GIGABYTE = 1e9
 class Demand:
     """What a fit's memory depends on.
 
-    cells N, genes M, nonzeros; rank k_1; item: bytes of a value of Theta; dense: X as a dense
-    matrix; held: cells of X in memory at a time; threads.
+    Attributes
+    ----------
+    cells, genes, nonzeros : int
+        N, M and the non-zero counts of the data set.
+    rank : int
+        Programs k_1 of the first layer.
+    item : int
+        Bytes of a value of Theta: 4 or 8.
+    dense : bool
+        Whether X is held as a dense matrix.
+    held : int
+        Cells of X in memory at a time.
+    threads : int
+        Of the host; each has sums of its own.
     """
 
     cells: int
@@ -37,7 +49,7 @@ class Demand:
 
     @property
     def bytes_per_cell(self) -> float:
-        """Of X, for each cell held: 4 bytes an entry if dense, else 8 bytes a non-zero."""
+        """Bytes of X for each cell held: 4 an entry if dense, else 8 a non-zero."""
         return 4.0 * self.genes if self.dense else 8.0 * self.nonzeros / self.cells
 
     @property
@@ -54,12 +66,25 @@ class Demand:
         return _SLACK * self.held * self.bytes_per_cell + self.fixed
 
     def cells_that_fit(self, available: float) -> int:
-        """How many cells of X may be held in ``available`` bytes; 0 where none may."""
+        """Cells of X that may be held in `available` bytes; 0 where none may."""
         return max(0, int((available - self.fixed) / (_SLACK * self.bytes_per_cell)))
 
 
 def check_memory(demand: Demand, available: float | None = None) -> None:
-    """Logs the estimate; raises InputError where it is above ``available`` (None: asked for)."""
+    """Log the estimate, and refuse a fit that would not fit.
+
+    Parameters
+    ----------
+    demand : Demand
+        Of the fit.
+    available : float or None
+        Bytes; None asks the system.
+
+    Raises
+    ------
+    InputError
+        The estimate is above what is available; the message says how many cells could be held.
+    """
     if available is None:
         available = float(psutil.virtual_memory().available)
     _log.info(

@@ -1,8 +1,8 @@
 """The original project's interface: its scripts run as they stand, from any folder.
 
-``create_dataset``, ``create_model(...)`` with ``.net``, ``.train``, ``.save``, and
-``plot_gene_loading``; files under ``{working_dirpath}data`` and ``{working_dirpath}results``. What
-the workflow offers beyond that (options, several inputs, several runs) is not repeated here.
+`create_dataset`, `create_model` with ``.net``, ``.train``, ``.save``, and `plot_gene_loading`;
+files under ``{working_dirpath}data`` and ``{working_dirpath}results``. What the workflow offers
+beyond that (options, several inputs, several runs) is not repeated here.
 """
 
 import logging
@@ -19,11 +19,12 @@ from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
+from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import Model, save_model
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.options import LayerOptions
 from neuralNMF.plots.beta import plot_top_genes
-from neuralNMF.plots.style import row_percent, save_figure
+from neuralNMF.plots.style import row_percent
 
 if TYPE_CHECKING:
     import anndata
@@ -34,13 +35,28 @@ logger = logging.getLogger(__name__)
 def create_dataset(sample: str, working_dirpath: str | Path = "") -> DatasetSummary:
     """Make ``results/{sample}.dataset.h5ad`` of ``data/{sample}`` (.h5, .h5ad or an MTX folder).
 
-    Raises InputError if there is no such input, or more than one.
+    Parameters
+    ----------
+    sample : str
+        Name of the counts without an ending, and of the results.
+    working_dirpath : str or Path
+        Folder with ``data`` and ``results``; by default the current one.
+
+    Returns
+    -------
+    DatasetSummary
+        The size of the data set, and what was dropped.
+
+    Raises
+    ------
+    InputError
+        There is no such input, or more than one, or it holds no counts.
     """
     work = Path(working_dirpath)
-    source = _find_input(work / "data", sample)
+    counts = _find_input(work / "data", sample)
     with _log_to(_result(work, sample, ".log")):
         return build_dataset(
-            [InputSpec(source, sample)],
+            [InputSpec(counts, sample)],
             _result(work, sample, ".dataset.h5ad"),
             genes_table=_result(work, sample, ".genes.tsv"),
         )
@@ -55,10 +71,34 @@ def create_model(
     *,
     seed: int = 0,
 ) -> "PrototypeModel":
-    """A model of the data set that `create_dataset` wrote, not yet trained.
+    """Make a model of the data set that `create_dataset` wrote, not yet trained.
 
-    data_mem_size: cells held in memory; a larger data set is streamed from its file.
-    layers: programs of each layer, k_1 ... k_L.
+    Parameters
+    ----------
+    sample : str
+        As `create_dataset` was given it.
+    data_mem_size : int
+        Cells held in memory; a larger data set is streamed from its file.
+    layers : sequence of int
+        Programs of each layer, k_1 ... k_L.
+    device : str
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+    working_dirpath : str or Path
+        As `create_dataset` was given it.
+    seed : int
+        Of the random start.
+
+    Returns
+    -------
+    PrototypeModel
+        To be trained and saved.
+
+    Raises
+    ------
+    InputError
+        There is no data set, or a value is out of range.
+    DeviceError
+        This machine has no such device.
     """
     return PrototypeModel(sample, data_mem_size, layers, device, Path(working_dirpath), seed)
 
@@ -66,8 +106,12 @@ def create_model(
 class PrototypeModel:
     """What `create_model` returns.
 
-    net     the network (`torch.nn.Module`): a random start, after `train` the trained one
-    model   the fitted `Model`, None before `train`
+    Attributes
+    ----------
+    net : NeuralNMF
+        The network, a ``torch.nn.Module``: a random start, after `train` the trained one.
+    model : Model or None
+        The fitted model, None before `train`.
     """
 
     def __init__(
@@ -96,7 +140,15 @@ class PrototypeModel:
         self.net = _network([rng.random((n, k)) for n, k in zip(sizes, sizes[1:], strict=False)])
 
     def train(self, epochs: int = 300, lr: float = 1.0) -> None:
-        """Fit layer after layer, each with at most `epochs` epochs; lr = 1 is the full step."""
+        """Fit layer after layer.
+
+        Parameters
+        ----------
+        epochs : int
+            For each layer at the most.
+        lr : float
+            Step size; 1 is the full step.
+        """
         model: Model | None = None
         with _log_to(_result(self._work, self.sample, ".log")):
             logger.info("%s", self.net)
@@ -107,7 +159,7 @@ class PrototypeModel:
         self.net = _network(model.thetas)
 
     def save(self) -> Path:
-        """Write ``results/{sample}.h5nnmf``; raises InputError before `train`."""
+        """Write ``results/{sample}.h5nnmf``, return its path; raise InputError before `train`."""
         if self.model is None:
             raise InputError("The model has not been trained: call train() before save().")
         path = _result(self._work, self.sample, ".h5nnmf")
@@ -118,10 +170,28 @@ class PrototypeModel:
 def plot_gene_loading(
     adata: "anndata.AnnData", col: str = "beta_l1", top_n: int = 10, max_thresh: float = 50
 ) -> Path:
-    """Draw the top genes of each program of ``adata.uns[col]`` (M, k).
+    """Draw the top genes of each program, with their loadings per 10,000.
 
-    Writes ``{stem}_{col}_th_{max_thresh}.png``, the stem being ``adata.uns["inpath"]``; loadings
-    are per 10,000, colours end at `max_thresh`. Raises InputError if there is no such column.
+    Parameters
+    ----------
+    adata : AnnData
+        A saved model, as ``anndata.read_h5ad`` reads it.
+    col : str
+        Place of the programs in ``adata.uns``, (M, k): ``beta_l1`` for the first layer.
+    top_n : int
+        Genes a program.
+    max_thresh : float
+        End of the colours, per 10,000.
+
+    Returns
+    -------
+    Path
+        Of the picture, ``{stem}_{col}_th_{max_thresh}.png``; the stem is ``adata.uns["inpath"]``.
+
+    Raises
+    ------
+    InputError
+        The model has no such programs.
     """
     columns = [name for name in adata.uns if re.fullmatch(r"beta_l\d+", name)]
     if col not in columns:
@@ -141,6 +211,7 @@ def plot_gene_loading(
 
 
 def _network(thetas: Sequence[np.ndarray]) -> NeuralNMF:
+    """The network of some Thetas, in the types that a fit has them in."""
     import torch
 
     first, *others = (torch.tensor(theta) for theta in thetas)
@@ -155,18 +226,18 @@ def _result(work: Path, sample: str, ending: str) -> Path:
 def _find_input(folder: Path, sample: str) -> Path:
     """The one input of exactly that name: names that only begin so are other samples."""
     paths = [folder / f"{sample}.h5", folder / f"{sample}.h5ad", folder / sample]
-    found = [path for path in paths if path.exists()]
-    if not found:
+    existing = [path for path in paths if path.exists()]
+    if not existing:
         raise InputError(
             f"There are no counts of the sample {sample!r}: looked for "
             f"{', '.join(map(str, paths))} (a folder in CellRanger's MTX format)."
         )
-    if len(found) > 1:
+    if len(existing) > 1:
         raise InputError(
-            f"The counts of the sample {sample!r} stand in {' and '.join(map(str, found))}: "
+            f"The counts of the sample {sample!r} stand in {' and '.join(map(str, existing))}: "
             "keep one of them, or rename the others."
         )
-    return found[0]
+    return existing[0]
 
 
 @contextmanager

@@ -17,10 +17,14 @@ class Simulation:
 
     Attributes
     ----------
-        counts: (N, M) int32, the counts of N cells x M genes.
-        theta: (N, K) float64, true loadings.
-        beta: (K, M) float64, true programs.
-        parameters: what was asked for, plain JSON types.
+    counts : ndarray of int32, (N, M)
+        Of N cells and M genes.
+    theta : ndarray of float64, (N, K)
+        True usage of the programs.
+    beta : ndarray of float64, (K, M)
+        True programs.
+    parameters : dict
+        What was asked for, plain JSON types.
     """
 
     counts: np.ndarray
@@ -38,16 +42,32 @@ def simulate(
     rng: np.random.Generator,
     block_loadings: bool = False,
 ) -> Simulation:
-    """Draw counts ~ Poisson(theta beta), (N, M), from Gamma loadings and programs.
+    """Draw counts ~ Poisson(theta beta) from Gamma usage and programs.
 
-    ``mode='block'``: theta ~ Gamma(shape 1, scale 1); beta ~ Gamma(2, 1), and program k has
-    Gamma(6, scale 4) in its own block of genes (K need not divide M: the blocks' sizes differ by
-    one gene at most). With ``block_loadings`` each block of cells, too, has Gamma(3, scale 2) on
-    its own program: the original meant to do this, an indexing slip kept it out, so it is off.
-    Any other mode (``'gamma'``): theta and beta ~ Gamma(0.5, scale 0.1).
+    Parameters
+    ----------
+    cells, genes, programs : int
+        N, M and K.
+    mode : {"block", "gamma"}
+        ``block``: theta ~ Gamma(shape 1, scale 1); beta ~ Gamma(2, 1), and program k has Gamma(6,
+        scale 4) in its own block of genes (K need not divide M: the blocks' sizes differ by one
+        gene at most). ``gamma``: theta and beta ~ Gamma(0.5, scale 0.1).
+    rng : numpy.random.Generator
+        Draws everything.
+    block_loadings : bool
+        In mode block: each block of cells, too, has Gamma(3, scale 2) on its own program. The
+        original meant to do this, an indexing slip kept it out, so it is off.
 
-    Raises InputError where a size is not a positive whole number, or K exceeds M (or N with
-    ``block_loadings``) in mode block, so that a program would have no block.
+    Returns
+    -------
+    Simulation
+        Counts, usage and programs.
+
+    Raises
+    ------
+    InputError
+        A size is not a positive whole number, the mode is unknown, or K exceeds M (or N with
+        `block_loadings`) in mode block, so that a program would have no block.
     """
     for name, value in (("cells", cells), ("genes", genes), ("programs", programs)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
@@ -84,9 +104,25 @@ def simulate(
 def generate_data(
     N: int, K: int, M: int, mode: str = "block", seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The original's interface: theta (N, K), beta transposed (M, K), counts (N, M) int.
+    """Draw counts as the original project did; see `simulate`.
 
-    As in the original, any ``mode`` other than 'block' is the plain Gamma mode.
+    Parameters
+    ----------
+    N, K, M : int
+        Cells, programs and genes.
+    mode : str
+        As in the original, any mode other than ``block`` is the plain Gamma mode.
+    seed : int
+        Of the generator.
+
+    Returns
+    -------
+    theta : ndarray, (N, K)
+        True usage.
+    programs_t : ndarray, (M, K)
+        True programs, one a column.
+    counts : ndarray of int, (N, M)
+        Drawn counts.
     """
     kind = "block" if mode == "block" else "gamma"
     drawn = simulate(N, M, K, kind, rng=np.random.default_rng(seed))

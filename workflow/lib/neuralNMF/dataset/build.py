@@ -1,4 +1,4 @@
-"""Build the data set.
+"""From counts files to ``dataset.h5ad``: read, choose cells and genes, write.
 
 Two passes over the inputs, three with variable genes, each in chunks of cells: memory holds a
 chunk, some vectors per gene and the cells' tables, whatever the size of the inputs.
@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuralNMF.dataset.genes import choose_genes, read_lists
-from neuralNMF.dataset.join import check_labels, check_names, common_genes, join_obs
+from neuralNMF.dataset.choose_genes import choose_genes, read_lists
+from neuralNMF.dataset.join import InputCells, check_names, common_genes, join_obs
 from neuralNMF.dataset.options import DatasetOptions, DatasetSummary, InputSpec
-from neuralNMF.dataset.source import Source, first_pass, kept_chunks
+from neuralNMF.dataset.passes import FilteredInput, OpenedInput, first_pass
 from neuralNMF.errors import InputError
-from neuralNMF.io.atomic import atomic_path
 from neuralNMF.io.counts import open_counts
 from neuralNMF.io.dataset_writer import DatasetWriter
+from neuralNMF.io.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -30,92 +30,107 @@ def build_dataset(
     options: DatasetOptions | None = None,
     *,
     genes_table: str | Path | None = None,
-    labels: str | None = None,
     chunk_cells: int = 2000,
     progress: bool = True,
 ) -> DatasetSummary:
-    """Write the data set of ``inputs`` and its table of genes.
+    """Write the data set of some inputs and its table of genes.
 
     Genes are joined by id, in the first input's order. Cells are those of the inputs in turn; with
     several inputs a barcode gets the input's name as suffix.
 
-    Args:
-        inputs: counts files, each with a name of its own.
-        output: path of ``dataset.h5ad``; temporary files go to its folder.
-        options: which cells and genes; by default all that are not empty.
-        genes_table: path of the table of all common genes; by default ``genes.tsv`` beside it.
-        labels: a column that ``obs`` of an input must have.
-        chunk_cells: cells read at once.
-        progress: show progress bars.
+    Parameters
+    ----------
+    inputs : sequence of InputSpec
+        Counts files, each with a name of its own.
+    output : str or Path
+        Of the data set; temporary files go to its folder.
+    options : DatasetOptions or None
+        Which cells and genes; None takes all that are not empty.
+    genes_table : str, Path or None
+        Of the table of all common genes; None: ``genes.tsv`` beside the data set.
+    chunk_cells : int
+        Cells read at once.
+    progress : bool
+        Whether to show progress bars.
 
-    Raises InputError where an input is not what it should be, inputs share no genes, or nothing
-    is left after filtering. No output is left then.
+    Returns
+    -------
+    DatasetSummary
+        The size of the data set, and what was dropped.
+
+    Raises
+    ------
+    InputError
+        An input is not what it should be, inputs share no genes, or nothing is left after
+        filtering. No output is left then.
     """
     options = options or DatasetOptions()
     output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     check_names(inputs)
     lists = read_lists(options)  # before any long work
     with ExitStack() as stack:
-        readers = [
-            stack.enter_context(open_counts(spec.path, spec.layer, temporary=output.parent))
+        readers = {
+            spec.name: stack.enter_context(
+                open_counts(spec.path, spec.layer, temporary=output.parent)
+            )
             for spec in inputs
+        }
+        genes, columns = common_genes(readers)
+        filtered = [
+            first_pass(
+                OpenedInput(name, reader, columns[name], chunk_cells, progress), options.min_counts
+            )
+            for name, reader in readers.items()
         ]
-        check_labels(labels, inputs, readers)
-        genes, columns = common_genes(inputs, readers)
-        sources = [
-            first_pass(spec.name, reader, column, options.min_counts, chunk_cells, progress)
-            for spec, reader, column in zip(inputs, readers, columns, strict=True)
-        ]
-        table, dropped = choose_genes(genes, sources, options, lists, chunk_cells, progress)
-        dropped["cells_min_counts"] = sum(int((~s.kept).sum()) for s in sources)
-        with atomic_path(genes_table or output.parent / "genes.tsv") as genes_path:
-            summary = _write(output, sources, table, options, dropped, chunk_cells, progress)
-            table.to_csv(genes_path, sep="\t", index=False)
+        table, dropped = choose_genes(genes, filtered, options, lists)
+        dropped["cells_min_counts"] = sum(int((~each.kept).sum()) for each in filtered)
+        summary = _write(output, filtered, table, options, dropped)
+    write_table(table, genes_table or output.parent / "genes.tsv", digits=None)
     logger.info("%s: %d cells x %d genes, %d non-zero", output, *summary.shape, summary.nnz)
     return summary
 
 
 def _write(
     output: Path,
-    sources: Sequence[Source],
+    inputs: Sequence[FilteredInput],
     table: pd.DataFrame,
     options: DatasetOptions,
     dropped: dict[str, int],
-    chunk_cells: int,
-    progress: bool,
 ) -> DatasetSummary:
-    """Copy the chosen genes of the cells that have any; tables last."""
+    """Copy the chosen genes of the cells that have any of them; tables last."""
     chosen = np.flatnonzero(table["selected"] != "")
     nnz = int(table["n_cells"].to_numpy()[chosen].sum())
-    tables = []
     with DatasetWriter(output, chosen.size, nnz) as writer:
-        for source in sources:
-            numbers, sums = [], []
-            for number, counts in kept_chunks(source, chosen, chunk_cells, "write", progress):
-                total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-                writer.append(counts[total > 0])
-                numbers.append(number[total > 0])
-                sums.append(total[total > 0])
-            written = np.concatenate(numbers)
-            empty = int(source.kept.sum()) - written.size
-            logger.info("%s: %d cells empty on the selected genes, dropped", source.name, empty)
-            dropped["cells_empty"] = dropped.get("cells_empty", 0) + empty
-            obs = source.reader.obs.iloc[written]
-            tables.append((source.name, obs, source.totals[written], np.concatenate(sums)))
-        cells = sum(len(entry[1]) for entry in tables)
+        parts = [_append(writer, each, chosen) for each in inputs]
+        cells = sum(len(part.obs) for part in parts)
+        before = sum(each.statistics.cells for each in inputs)
+        dropped = dropped | {"cells_empty": before - cells}
         if not cells:
             raise InputError(
                 f"No cell has a count in the {chosen.size} selected genes: loosen the gene lists."
             )
-        var = _var(table.iloc[chosen], sum(s.statistics.cells for s in sources), cells)
-        info = {"options": options.plain(), "dropped": dropped}
-        writer.finish(join_obs(tables), var, info)
+        var = _var(table.iloc[chosen], before, cells)
+        writer.finish(join_obs(parts), var, {"options": options.plain(), "dropped": dropped})
     return DatasetSummary(shape=(cells, chosen.size), nnz=nnz, dropped=dropped)
 
 
+def _append(writer: DatasetWriter, each: FilteredInput, chosen: np.ndarray) -> InputCells:
+    """Write an input's cells that are not empty on the chosen genes, and tell which they are."""
+    numbers, sums = [], []
+    for number, counts in each.chunks(chosen, "write"):
+        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        writer.append(counts[total > 0])
+        numbers.append(number[total > 0])
+        sums.append(total[total > 0])
+    written = np.concatenate(numbers)
+    empty = int(each.kept.sum()) - written.size
+    logger.info("%s: %d cells empty on the selected genes, dropped", each.name, empty)
+    obs = each.opened.reader.obs.iloc[written]
+    return InputCells(each.name, obs, each.totals[written], np.concatenate(sums))
+
+
 def _var(table: pd.DataFrame, before: int, cells: int) -> pd.DataFrame:
-    """Of the selected genes, with moments over the cells of the data set (empty ones left out)."""
+    """``var`` of the data set: its moments, from over the cells `before` to over those kept."""
     var = table.drop(columns="dropped").set_index(pd.Index(table["gene_id"].to_numpy()))
     square = (var["variance"] + var["mean"] ** 2) * before / cells
     var["mean"] *= before / cells

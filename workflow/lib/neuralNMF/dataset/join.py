@@ -1,7 +1,8 @@
-"""Joining several inputs: names, labels, genes and the cells' tables."""
+"""Joining several inputs: their names, their genes and their cells' tables."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +15,30 @@ from neuralNMF.io.counts import CountsReader
 
 logger = logging.getLogger(__name__)
 
-OWN = ("dataset", "total_counts", "selected_counts")  # columns of obs that the data set fills
+FILLED = ("dataset", "total_counts", "selected_counts")  # columns of obs of every data set
+
+
+class InputCells(NamedTuple):
+    """The cells of one input that are in the data set.
+
+    Attributes
+    ----------
+    name : str
+        Of the input.
+    obs : DataFrame
+        The user's columns, n rows.
+    total_counts, selected_counts : ndarray, (n,)
+        Counts over all genes of the input, and over the selected ones.
+    """
+
+    name: str
+    obs: pd.DataFrame
+    total_counts: np.ndarray
+    selected_counts: np.ndarray
 
 
 def check_names(inputs: Sequence[InputSpec]) -> None:
-    """Refuse no inputs, and two of one name."""
+    """Raise InputError where there is no input, or two have one name."""
     names = [spec.name for spec in inputs]
     if not names:
         raise InputError("There is no input: give at least one counts file.")
@@ -27,62 +47,69 @@ def check_names(inputs: Sequence[InputSpec]) -> None:
         raise InputError(f"Several inputs are named '{twice[0]}': give each its own name.")
 
 
-def check_labels(
-    labels: str | None, inputs: Sequence[InputSpec], readers: Sequence[CountsReader]
-) -> None:
-    """Refuse a label column that no input has; log the inputs that lack it."""
-    if labels is None or labels in OWN:  # the data set has these whatever the inputs hold
-        return
-    without = [s.name for s, r in zip(inputs, readers, strict=True) if labels not in r.obs]
-    if len(without) == len(inputs):
-        known = dict.fromkeys(str(name) for reader in readers for name in reader.obs)
-        raise InputError(
-            f"No input has the label column '{labels}' in obs: the columns there are "
-            f"{', '.join(known) or 'none'}."
-        )
-    if without:
-        logger.warning("no labels '%s' in the inputs %s", labels, ", ".join(without))
-
-
 def common_genes(
-    inputs: Sequence[InputSpec], readers: Sequence[CountsReader]
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
-    """Ids and symbols in the first input's order, and their columns in each input."""
-    common = pd.Index(readers[0].gene_ids)
-    for reader in readers[1:]:
+    readers: Mapping[str, CountsReader],
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Find the genes that all inputs have.
+
+    Parameters
+    ----------
+    readers : mapping of str to CountsReader
+        The inputs by name.
+
+    Returns
+    -------
+    genes : DataFrame
+        ``gene_id`` and ``symbol`` of the M common genes, in the first input's order.
+    columns : dict of str to ndarray of int, (M,)
+        Where they stand in each input.
+
+    Raises
+    ------
+    InputError
+        The inputs share no gene.
+    """
+    first, *others = readers.values()
+    common = pd.Index(first.gene_ids)
+    for reader in others:
         common = common[common.isin(reader.gene_ids)]
     if common.empty:
         examples = "; ".join(
-            f"{spec.name}: {', '.join(reader.gene_ids[:3])}"
-            for spec, reader in zip(inputs, readers, strict=True)
+            f"{name}: {', '.join(reader.gene_ids[:3])}" for name, reader in readers.items()
         )
         raise InputError(
             f"The inputs share no gene ids ({examples}): give inputs with ids of the same kind."
         )
-    columns = [pd.Index(reader.gene_ids).get_indexer(common) for reader in readers]
-    for spec, reader in zip(inputs, readers, strict=True):
-        if reader.shape[1] > common.size:
-            logger.info(
-                "%s: %d of %d genes are not in all inputs, dropped",
-                spec.name,
-                reader.shape[1] - common.size,
-                reader.shape[1],
-            )
-    symbols = readers[0].gene_symbols[columns[0]]
+    columns = {}
+    for name, reader in readers.items():
+        columns[name] = pd.Index(reader.gene_ids).get_indexer(common)
+        genes = reader.shape[1]
+        if genes > common.size:
+            missing = genes - common.size
+            logger.info("%s: %d of %d genes are not in all inputs, dropped", name, missing, genes)
+    symbols = first.gene_symbols[columns[next(iter(readers))]]
     return pd.DataFrame({"gene_id": common.to_numpy(), "symbol": symbols}), columns
 
 
-def join_obs(parts: Sequence[tuple[str, pd.DataFrame, np.ndarray, np.ndarray]]) -> pd.DataFrame:
-    """``obs`` of the data set from (name, user's columns, total, selected counts) of each input.
+def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
+    """Put the cells' tables of all inputs below each other: ``obs`` of the data set.
 
-    Columns of the user's that have a name of the data set's own get the prefix ``input_``;
-    categories of several inputs are united; cells of an input without a column have it missing.
+    Columns of the user's that have a name in `FILLED` get the prefix ``input_``; categories of
+    several inputs are united; cells of an input without a column have it missing.
+
+    Raises
+    ------
+    InputError
+        A barcode with its input's name as suffix stands for two cells.
     """
-    tables = [obs.rename(columns={name: f"input_{name}" for name in OWN}) for _, obs, _, _ in parts]
-    for name, obs, _, _ in parts:
-        for column in obs.columns.intersection(OWN):
-            logger.info("%s: its column '%s' of obs is kept as 'input_%s'", name, column, column)
-    names = [name for name, *_ in parts]
+    renamed = {name: f"input_{name}" for name in FILLED}
+    tables = [part.obs.rename(columns=renamed) for part in parts]
+    for part in parts:
+        for column in part.obs.columns.intersection(FILLED):
+            logger.info(
+                "%s: its column '%s' of obs is kept as '%s'", part.name, column, renamed[column]
+            )
+    names = [part.name for part in parts]
     sizes = [len(table) for table in tables]
     barcodes = np.concatenate([table.index.to_numpy(dtype=object) for table in tables])
     if len(parts) > 1:
@@ -97,8 +124,8 @@ def join_obs(parts: Sequence[tuple[str, pd.DataFrame, np.ndarray, np.ndarray]]) 
     codes = np.repeat(np.arange(len(names), dtype=np.int16), sizes)
     columns = {
         "dataset": pd.Categorical.from_codes(codes, names),
-        "total_counts": np.concatenate([total for _, _, total, _ in parts]),
-        "selected_counts": np.concatenate([selected for _, _, _, selected in parts]),
+        "total_counts": np.concatenate([part.total_counts for part in parts]),
+        "selected_counts": np.concatenate([part.selected_counts for part in parts]),
     }
     for column in dict.fromkeys(name for table in tables for name in table):
         columns[column] = _join_column([table.get(column) for table in tables], sizes)
@@ -106,7 +133,7 @@ def join_obs(parts: Sequence[tuple[str, pd.DataFrame, np.ndarray, np.ndarray]]) 
 
 
 def _join_column(parts: list[pd.Series | None], sizes: list[int]) -> ExtensionArray:
-    """One column of all inputs, missing in the cells of an input that lacks it (None)."""
+    """Join one column of all inputs, missing in the cells of an input that lacks it (None)."""
     ends = np.cumsum(sizes)
     placed = [
         part.set_axis(np.arange(end - size, end))

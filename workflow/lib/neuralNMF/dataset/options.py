@@ -10,7 +10,22 @@ from neuralNMF.errors import InputError
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One counts file or folder, its name in ``obs["dataset"]``, and the layer of an ``.h5ad``."""
+    """One input of a data set.
+
+    Attributes
+    ----------
+    path : str or Path
+        Counts file or folder.
+    name : str
+        In ``obs["dataset"]``.
+    layer : str or None
+        Of an ``.h5ad``: where the counts are; None for ``X``.
+
+    Raises
+    ------
+    InputError
+        The name is empty.
+    """
 
     path: str | Path
     name: str
@@ -27,13 +42,27 @@ class DatasetOptions:
 
     Attributes
     ----------
-        variable_genes: number of most variable genes to keep; None keeps all.
-        min_cells: genes that fewer cells express are dropped.
-        min_counts: cells with fewer counts (over all genes of their input) are dropped.
-        include: genes to keep in any case (ids or symbols, a list or a file with one name a line).
-        exclude: genes to drop in any case; wins over ``include``.
-        genes: only these genes, and those of ``include``.
-        hvg_theta: overdispersion of the Pearson residuals: variance mu + mu^2 / theta.
+    variable_genes : int or None
+        Number of most variable genes to keep; None keeps all.
+    min_cells : int
+        Genes that fewer cells express are dropped.
+    min_counts : int
+        Cells with fewer counts (over all genes of their input) are dropped.
+    include : sequence of str, path or None
+        Genes to keep in any case: ids or symbols, a list or a file with one name a line.
+    exclude : sequence of str, path or None
+        Genes to drop in any case; wins over `include`.
+    genes : sequence of str, path or None
+        Only these genes, and those of `include`.
+    hvg_theta : float
+        Overdispersion of the Pearson residuals by which variable genes are found: counts of mean
+        mu have the variance mu + mu^2 / theta. The config has no key for it; 100 suits counts of
+        molecules (UMI).
+
+    Raises
+    ------
+    InputError
+        A value is out of range.
     """
 
     variable_genes: int | None = None
@@ -69,7 +98,17 @@ class DatasetOptions:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """Size of the data set, and how many cells and genes each filter dropped."""
+    """What `build_dataset` wrote.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Cells N and genes M.
+    nnz : int
+        Non-zero counts.
+    dropped : dict of str to int
+        How many cells and genes each filter dropped.
+    """
 
     shape: tuple[int, int]
     nnz: int

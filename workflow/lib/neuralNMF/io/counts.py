@@ -12,10 +12,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.contents import Contents
 from neuralNMF.io.h5 import read_h5_version2, read_h5_version3
 from neuralNMF.io.h5ad import read_h5ad
 from neuralNMF.io.mtx import read_mtx
-from neuralNMF.io.source import Contents
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +25,22 @@ GENE_EXPRESSION = "Gene Expression"
 class CountsReader:
     """Counts of N cells x M genes in a file or folder; use as a context manager.
 
+    Where the format names feature types, only genes are served, not antibodies or guides.
+
     Attributes
     ----------
-        path: the file or folder.
-        shape: (cells, genes).
-        barcodes: (N,) unique str.
-        gene_ids: (M,) unique str.
-        gene_symbols: (M,) str.
-        obs: the user's columns, (N, .), index = barcodes.
-
-    Where the format names feature types, only genes are served, not antibodies or guides.
+    path : Path
+        The file or folder.
+    shape : (int, int)
+        Cells N and genes M.
+    barcodes : ndarray of str, (N,)
+        Names of the cells, each once.
+    gene_ids : ndarray of str, (M,)
+        Ids of the genes, each once.
+    gene_symbols : ndarray of str, (M,)
+        Names of the genes for people; several genes may share one.
+    obs : DataFrame
+        The user's columns, one row a cell; its index: the barcodes.
     """
 
     def __init__(self, path: Path, contents: Contents) -> None:
@@ -56,13 +62,28 @@ class CountsReader:
         self.obs = obs.set_axis(self.barcodes, axis=0)
 
     def chunks(self, cells: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """(first cell, counts float32 (n, M)) with sorted indices and without stored zeros.
+        """Read all cells in turn.
 
-        Raises InputError at the first value that is no count.
+        Parameters
+        ----------
+        cells : int
+            How many at once.
+
+        Yields
+        ------
+        first : int
+            The number of the first cell.
+        counts : csr_matrix of float32, (n, M)
+            With sorted indices and without stored zeros.
+
+        Raises
+        ------
+        InputError
+            A value is no count: not a number, not finite, negative or fractional.
         """
         for start in range(0, self.shape[0], cells):
             stop = min(start + cells, self.shape[0])
-            counts = self._contents.source.rows(start, stop)
+            counts = self._contents.matrix.rows(start, stop)
             if not isinstance(self._columns, slice):
                 counts = counts[:, self._columns]
             self._check(counts, start)
@@ -87,6 +108,7 @@ class CountsReader:
                 self._refuse(counts, start, kind, wrong)
 
     def _refuse(self, counts: sp.csr_matrix, start: int, kind: str, wrong: np.ndarray) -> None:
+        """Raise InputError: where the first wrong value is, how many there are, what to do."""
         first = int(np.argmax(wrong))
         cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
         layers = self._contents.layers
@@ -110,7 +132,7 @@ class CountsReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._contents.source.close()
+        self._contents.matrix.close()
 
     def __enter__(self) -> Self:
         return self
@@ -129,14 +151,26 @@ def open_counts(
 ) -> CountsReader:
     """Open counts of any known format: the format is told by the contents, not by the name.
 
-    Args:
-        path: ``.h5`` of CellRanger 3 or 2 or of the original program, ``.h5ad``, or a folder with
-            ``matrix.mtx`` (or the path of that file).
-        layer: of an ``.h5ad``: X (the default), a layer's name, or ``raw`` for ``raw.X``.
-        temporary: folder for the 20 bytes a non-zero that MTX folders and CSC matrices are sorted
-            in by cell; by default the system's temporary folder.
+    Parameters
+    ----------
+    path : str or Path
+        ``.h5`` of CellRanger 3 or 2 or of the original program, ``.h5ad``, or a folder with
+        ``matrix.mtx`` (or the path of that file).
+    layer : str or None
+        Of an ``.h5ad``: X (the default), a layer's name, or ``raw`` for ``raw.X``.
+    temporary : str, Path or None
+        Folder for the 20 bytes a non-zero that MTX folders and CSC matrices are sorted in by cell;
+        by default the system's temporary folder.
 
-    Raises InputError where the file is missing, damaged, or of no known layout.
+    Returns
+    -------
+    CountsReader
+        To be closed, or used as a context manager.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, or of no known layout.
     """
     path = Path(path)
     if path.name in ("matrix.mtx", "matrix.mtx.gz"):
@@ -182,7 +216,7 @@ def _refuse_layer(path: Path, layer: str | None) -> None:
 
 
 def _expressed(path: Path, types: np.ndarray | None) -> slice | np.ndarray:
-    """The columns that are genes."""
+    """The columns that are genes, all of them where the file does not say."""
     if types is None or (types == types[:1]).all():
         return slice(None)
     columns = np.flatnonzero(types == GENE_EXPRESSION)

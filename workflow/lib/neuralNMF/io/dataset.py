@@ -1,6 +1,6 @@
-"""The data set of a run: raw counts of the selected genes, read by memory map.
+"""Reading the data set of a run, ``dataset.h5ad``: raw counts of the selected genes, mapped.
 
-See "Dataset" in docs/architecture.md for the layout.
+docs/architecture.md has the layout, under "Dataset".
 """
 
 import mmap
@@ -23,7 +23,22 @@ __all__ = ["Dataset", "DatasetWriter", "open_dataset", "write_dataset"]
 class Dataset:
     """An opened ``dataset.h5ad``. No file stays open, apart from the map once it is asked for.
 
-    ``shape`` is (cells N, genes M); ``indptr`` (N + 1,) int64; ``obs`` (N rows), ``var`` (M rows).
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : (int, int)
+        Cells N and genes M.
+    nnz : int
+        Non-zero counts.
+    obs : DataFrame
+        One row a cell; its index: the barcodes.
+    var : DataFrame
+        One row a gene; its index: the gene ids.
+    indptr : ndarray of int64, (N + 1,)
+        Where each cell begins among the non-zero counts.
+    indices_offset, data_offset : int
+        Bytes from the file's beginning to the column numbers and to the counts.
     """
 
     path: Path
@@ -37,13 +52,21 @@ class Dataset:
     _pages: mmap.mmap | None = field(default=None, repr=False)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """(indices int32, data float32), both (nnz,), all in memory, one copy."""
+        """Read all counts into memory, once.
+
+        Returns
+        -------
+        indices : ndarray of int32, (nnz,)
+            The gene of each non-zero count, rising within a cell.
+        data : ndarray of float32, (nnz,)
+            The counts.
+        """
         indices = np.fromfile(self.path, np.int32, self.nnz, offset=self.indices_offset)
         data = np.fromfile(self.path, np.float32, self.nnz, offset=self.data_offset)
         return indices, data
 
     def map(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same two arrays, memory-mapped, read-only."""
+        """Map the same two arrays as `read` gives into memory, read-only."""
         if self.nnz == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)
         if self._pages is None:
@@ -59,7 +82,7 @@ class Dataset:
             self._pages.madvise(mmap.MADV_DONTNEED)
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
-        """Counts of cells ``start`` to ``stop``, (stop - start, M), from the map without a copy."""
+        """Counts of cells `start` to `stop`, (stop - start, M), from the map without a copy."""
         indices, data = self.map()
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         indptr = self.indptr[start : stop + 1] - first
@@ -76,7 +99,20 @@ class Dataset:
 def open_dataset(path: str | Path) -> Dataset:
     """Open a data set that `build_dataset` or `write_dataset` wrote.
 
-    Raises InputError where the file is missing or was not laid out by this library.
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+
+    Returns
+    -------
+    Dataset
+        Its tables in memory, its counts still in the file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or was not laid out by this library.
     """
     path = Path(path)
     if not path.is_file():

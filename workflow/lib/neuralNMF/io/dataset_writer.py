@@ -14,7 +14,7 @@ from anndata.io import write_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.spill import CsrSpill
+from neuralNMF.io.temporary_csr import TemporaryCsr
 
 ALIGNMENT = 4096  # bytes: a page, so that a map of one array shares no page with another
 
@@ -22,9 +22,17 @@ ALIGNMENT = 4096  # bytes: a page, so that a map of one array shares no page wit
 class DatasetWriter:
     """Appends chunks of cells; `finish` adds the tables and puts the file in its place.
 
-    ``nnz`` is the number of non-zeros to come: known, they go straight to their place in the
-    file; None, they wait in a temporary file of the same folder, since HDF5 needs the size of a
-    contiguous array ahead. Leaving the block without `finish` leaves no file.
+    A context manager: leaving the block without `finish` leaves no file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the data set.
+    genes : int
+        Columns M of every chunk.
+    nnz : int or None
+        Non-zeros to come. Known, they go straight to their place in the file. None: they wait in
+        temporary files of the same folder, since HDF5 needs the size of a contiguous array ahead.
     """
 
     def __init__(self, path: str | Path, genes: int, nnz: int | None = None) -> None:
@@ -47,15 +55,29 @@ class DatasetWriter:
             stack.callback(self._file.close)
             self._group = self._file.create_group("X")
             if self.nnz is None:
-                self._spill = stack.enter_context(CsrSpill(self.genes, self.path.parent))
+                waiting = TemporaryCsr(self.genes, self.path.parent)
+                self._waiting = stack.enter_context(waiting)
             else:
-                self._spill = None
+                self._waiting = None
                 self._allocate(self.nnz)
             self._stack = stack.pop_all()
         return self
 
     def append(self, counts: sp.csr_matrix) -> None:
-        """Add cells: ``counts`` (n, M), CSR of raw counts, columns in the order of ``var``."""
+        """Add cells.
+
+        Parameters
+        ----------
+        counts : csr_matrix, (n, M)
+            Raw counts; columns in the order of the table of genes.
+
+        Raises
+        ------
+        InputError
+            The number of genes is another.
+        ValueError
+            There are more non-zeros than were announced.
+        """
         if counts.shape[1] != self.genes:
             raise InputError(
                 f"A chunk has {counts.shape[1]} genes, the data set has {self.genes}: give every "
@@ -64,8 +86,8 @@ class DatasetWriter:
         if not counts.has_canonical_format:
             counts = counts.copy()
             counts.sum_duplicates()  # sorts too
-        if self._spill is not None:
-            self._spill.append(counts)
+        if self._waiting is not None:
+            self._waiting.append(counts)
         else:
             stop = self._position + counts.nnz
             if stop > self.nnz:
@@ -79,14 +101,29 @@ class DatasetWriter:
         self._cells += counts.shape[0]
 
     def finish(self, obs: pd.DataFrame, var: pd.DataFrame, info: dict[str, Any]) -> None:
-        """Write ``obs`` (one row a cell appended), ``var`` (one row a gene) and ``info`` (JSON)."""
+        """Write the tables and close the file.
+
+        Parameters
+        ----------
+        obs : DataFrame
+            One row a cell appended.
+        var : DataFrame
+            One row a gene.
+        info : dict
+            JSON types, kept as text in ``uns["dataset"]``.
+
+        Raises
+        ------
+        ValueError
+            The tables do not fit the counts, or fewer non-zeros came than were announced.
+        """
         if len(obs) != self._cells or len(var) != self.genes:
             raise ValueError(
                 f"tables of {len(obs)} cells and {len(var)} genes for {self._cells} x {self.genes}"
             )
-        if self._spill is not None:
-            self._allocate(self._spill.nnz)
-            for start, indices, data in self._spill.values():
+        if self._waiting is not None:
+            self._allocate(self._waiting.nnz)
+            for start, indices, data in self._waiting.values():
                 # data first, as in append: HDF5 gives out places in the order of first writing
                 self._group["data"][start : start + data.size] = data
                 self._group["indices"][start : start + indices.size] = indices
@@ -129,7 +166,7 @@ class DatasetWriter:
 
 
 def storable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with text columns (missing values allowed) as categories, which HDF5 can store."""
+    """Copy a table, with its text (missing values allowed) as categories, which HDF5 can store."""
     table = table.copy()
     table.index = table.index.astype(str)
     for name, column in table.items():
@@ -146,7 +183,20 @@ def write_dataset(
     var: pd.DataFrame | None = None,
     info: dict[str, Any] | None = None,
 ) -> None:
-    """Write a data set from counts (N, M) in memory; columns of the contract are filled in."""
+    """Write a data set from counts in memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the data set.
+    counts : csr_matrix, (N, M)
+        Raw counts.
+    obs, var : DataFrame or None
+        Tables of cells and of genes. Columns that every data set has are filled in where they are
+        missing; without a table, cells and genes are numbered.
+    info : dict or None
+        JSON types, kept as text in ``uns["dataset"]``.
+    """
     counts = sp.csr_matrix(counts)
     cells, genes = counts.shape
     totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
@@ -180,7 +230,7 @@ def write_dataset(
 
 
 def _fill(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
-    """The contract's columns first (the table's own where it has them), then the others."""
+    """Put `columns` first (the table's own values where it has them), then the other ones."""
     index = table.index
     given = {
         name: table[name] if name in table else pd.Series(values, index=index)

@@ -9,21 +9,30 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.source import CompressedRows, Contents, as_text, readable
+from neuralNMF.io.contents import Contents
+from neuralNMF.io.hdf5_rows import CompressedRows, as_text, readable
 
 
 def write_h5(
     path: str | Path, barcodes: Sequence[str], genes: Sequence[str], matrix: sp.spmatrix
 ) -> None:
-    """Write counts in CellRanger 3's layout.
+    """Write counts in CellRanger 3's layout, whole or not at all; same counts, same bytes.
 
-    Args:
-        path: of the file.
-        barcodes: N names.
-        genes: M names, both ids and symbols.
-        matrix: (N, M), sparse or dense, whole numbers >= 0.
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    barcodes : sequence of str, N
+        Names of the cells.
+    genes : sequence of str, M
+        Names of the genes, written as both ids and symbols.
+    matrix : sparse or dense matrix, (N, M)
+        Whole numbers >= 0.
 
-    Raises InputError where the names do not fit the matrix or a value is no count.
+    Raises
+    ------
+    InputError
+        The names do not fit the matrix, or a value is no count.
     """
     counts = sp.csr_matrix(matrix, copy=True)
     counts.sum_duplicates()
@@ -59,7 +68,7 @@ def write_h5(
 
 
 def read_h5_version3(path: Path, file: h5py.File) -> Contents:
-    """Contents of a file with a group `matrix`; ``shape`` may be either way round."""
+    """Read a file with a group ``matrix``; its ``shape`` may be either way round."""
     with readable(path):
         group = file["matrix"]
         features = group["features"]
@@ -70,7 +79,7 @@ def read_h5_version3(path: Path, file: h5py.File) -> Contents:
 
 
 def read_h5_version2(path: Path, file: h5py.File) -> Contents:
-    """Contents of a file with one group a genome, which must be one."""
+    """Read a file with one group a genome; InputError unless there is exactly one."""
     genomes = [
         name
         for name, group in file.items()
@@ -102,6 +111,7 @@ def _contents(
     symbols: np.ndarray,
     types: np.ndarray | None,
 ) -> Contents:
+    """Check that names and matrix fit, and put them together."""
     shape = (barcodes.size, ids.size)
     with readable(path):
         stored = tuple(int(n) for n in group["shape"][:])
@@ -114,5 +124,5 @@ def _contents(
         raise InputError(
             f"'{path}' has {ids.size} gene ids but {symbols.size} gene names: write it again."
         )
-    source = CompressedRows(path, group, shape)
-    return Contents(source, barcodes, ids, symbols, where=group.name[1:], feature_types=types)
+    matrix = CompressedRows(path, group, shape)
+    return Contents(matrix, barcodes, ids, symbols, where=group.name[1:], feature_types=types)

@@ -9,17 +9,9 @@ import pandas as pd
 from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.regroup import regroup
-from neuralNMF.io.source import (
-    CompressedRows,
-    Contents,
-    DenseRows,
-    RowSource,
-    SpilledRows,
-    check_indptr,
-    check_range,
-    readable,
-)
+from neuralNMF.io.contents import Contents, RowSource, check_range
+from neuralNMF.io.hdf5_rows import CompressedRows, DenseRows, check_indptr, readable
+from neuralNMF.io.sort_by_cell import sort_by_cell
 
 SYMBOLS = ("symbol", "symbols", "gene_symbol", "gene_symbols", "gene_name", "gene_names",
            "feature_name", "name")  # fmt: skip
@@ -29,7 +21,24 @@ BLOCK = 1 << 22  # entries of a CSC matrix read at once
 def read_h5ad(
     path: Path, file: h5py.File, layer: str | None, folder: str | Path | None
 ) -> Contents:
-    """Contents of an AnnData file; a CSC matrix goes through a temporary file in ``folder``."""
+    """Read an AnnData file.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    file : h5py.File
+        The same, open; it stays open as long as its rows are read from it.
+    layer : str or None
+        Where the counts are: None or ``X``, a layer's name, or ``raw`` for ``raw.X``.
+    folder : str, Path or None
+        For the temporary files that a CSC matrix is sorted in.
+
+    Raises
+    ------
+    InputError
+        There is no such layer, or its tables and matrix do not fit each other.
+    """
     with readable(path):
         layers = sorted(file["layers"]) if "layers" in file else []
     raw = ["raw"] if "raw" in file and "raw" not in layers else []
@@ -53,7 +62,7 @@ def read_h5ad(
     column = next((name for name in SYMBOLS if name in var), None)
     symbols = ids if column is None else var[column].astype(object).where(var[column].notna(), ids)
     return Contents(
-        source=_source(path, matrix, shape, folder),
+        matrix=_rows_of(path, matrix, shape, folder),
         barcodes=obs.index.astype(str).to_numpy(dtype=object),
         gene_ids=ids,
         gene_symbols=np.asarray(symbols).astype(str).astype(object),
@@ -63,9 +72,10 @@ def read_h5ad(
     )
 
 
-def _source(
+def _rows_of(
     path: Path, matrix: h5py.Group | h5py.Dataset, shape: tuple[int, int], folder: str | Path | None
 ) -> RowSource:
+    """Serve the rows of a matrix that is stored as CSR, CSC or dense array."""
     dense = isinstance(matrix, h5py.Dataset)
     # Files of anndata before 0.7 say h5sparse_*.
     attributes = matrix.attrs
@@ -84,9 +94,9 @@ def _source(
     if str(kind).startswith("csc"):
         indptr = check_indptr(path, matrix, shape[1], "genes")
         blocks = _csc_blocks(path, matrix, indptr, shape[0])
-        spill = regroup(blocks, shape, int(indptr[-1]), folder)
+        counts = sort_by_cell(blocks, shape, int(indptr[-1]), folder)
         matrix.file.close()
-        return SpilledRows(spill)
+        return counts
     raise InputError(
         f"'{path}' holds '{matrix.name}' as '{kind}': write it as CSR, CSC or dense array."
     )
@@ -95,7 +105,7 @@ def _source(
 def _csc_blocks(
     path: Path, group: h5py.Group, indptr: np.ndarray, cells: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(cell, gene, count) of `BLOCK` entries at a time, gene after gene."""
+    """Give (cell, gene, count) of `BLOCK` entries at a time, gene after gene."""
     for first in range(0, int(indptr[-1]), BLOCK):
         last = min(first + BLOCK, int(indptr[-1]))
         with readable(path):

@@ -32,18 +32,28 @@ HISTORY_COLUMNS = {
 class Model:
     """A fitted factorization X ~ Theta_1 Theta_2 ... Theta_L beta_L in canonical form.
 
-    thetas   Theta_1 (N, k_1): expression of each program in each cell, in the fit's units;
-             Theta_l (k_{l-1}, k_l), l >= 2: how fine programs are made up of coarse ones
-    betas    beta_l (k_l, M): gene programs, each row sums to 1; the row of a dead program is 0
-    dead     (k_l,) bool for each layer: programs that no cell uses; they come last
-    obs      the data set's cells (index: barcodes)
-    var      the data set's genes (index: gene ids)
-    history  one row an epoch: depth (layers in training), phase ("start" or "joint"), epoch,
-             loss (per matrix entry; of a Poisson model the deviance), mse (mean squared error per
-             matrix entry; NaN of a Poisson model)
-    info     plain JSON types: layers, solver, loss, seed, status, versions, options
-    deviations  posterior standard deviation of beta_l (k_l, M), for each layer of a Poisson matrix
-             factorization; of other models, none
+    Attributes
+    ----------
+    thetas : list of ndarray
+        Theta_1 (N, k_1): usage of each program in each cell, in the fit's units. Theta_l
+        (k_{l-1}, k_l), l >= 2: how fine programs are made up of coarse ones.
+    betas : list of ndarray
+        beta_l (k_l, M): gene programs. Each row sums to 1; the row of a dead program is 0.
+    dead : list of ndarray of bool, (k_l,) each
+        Programs that no cell uses; they come last.
+    obs : DataFrame
+        The data set's cells; its index: the barcodes.
+    var : DataFrame
+        The data set's genes; its index: the gene ids.
+    history : DataFrame
+        One row an epoch: depth (layers in training), phase ("start" or "joint"), epoch, loss (per
+        matrix entry; of a Poisson model the deviance), mse (mean squared error per matrix entry;
+        NaN of a Poisson model).
+    info : dict
+        Plain JSON types: layers, solver, loss, seed, status, versions, options.
+    deviations : list of ndarray, (k_l, M) each
+        Posterior standard deviation of beta_l, for each layer of a Poisson matrix factorization;
+        of other models, none.
     """
 
     thetas: list[np.ndarray]
@@ -83,22 +93,33 @@ class Model:
         ):
             rank = theta.shape[-1]
             expected = {"theta": (rows, rank), "beta": (rank, len(self.var)), "dead": (rank,)}
-            found = {"theta": theta.shape, "beta": beta.shape, "dead": dead.shape}
+            given = {"theta": theta.shape, "beta": beta.shape, "dead": dead.shape}
             for name, shape in expected.items():
-                if found[name] != shape:
+                if given[name] != shape:
                     raise InputError(
-                        f"{name}_l{number} has the shape {found[name]}, "
+                        f"{name}_l{number} has the shape {given[name]}, "
                         f"but the other parts of the model ask for {shape}."
                     )
             rows = rank
 
 
 def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> None:
-    """Write `model` to `path`, whole or not at all; the same model gives the same bytes.
+    """Write a model file, whole or not at all; the same model gives the same bytes.
 
-    inpath: the stem beside which `plot_gene_loading` writes its pictures (``uns["inpath"]``);
-    by default the file's name without its ending, so that no path of the machine is stored.
-    Raises InputError if the parts of the model do not fit together.
+    Parameters
+    ----------
+    path : str or Path
+        Of the file, which ends in ``.h5nnmf``.
+    model : Model
+        What `fit_layer` returned.
+    inpath : str or None
+        The stem beside which `plot_gene_loading` writes its pictures (``uns["inpath"]``); by
+        default the file's name without its ending, so that no path of the machine is stored.
+
+    Raises
+    ------
+    InputError
+        The parts of the model do not fit together.
     """
     model.check()
     path = Path(path)
@@ -127,13 +148,13 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         },
         uns=uns,
     )
-    with atomic_path(path) as partial:
+    with atomic_path(path) as temporary:
         # Text is stored as in the data set, so that both files' tables read back alike.
-        adata.write_h5ad(partial, convert_strings_to_categoricals=False)
+        adata.write_h5ad(temporary, convert_strings_to_categoricals=False)
 
 
 def load_model(path: str | Path) -> Model:
-    """Read a model file; raises InputError if `path` is not one or is damaged."""
+    """Read a model file; raise InputError where it is missing, damaged or none."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"The model file {path} does not exist; train the model first.")
@@ -176,13 +197,13 @@ def _read(file: h5py.File) -> Model:
 
 
 def _typed_history(history: pd.DataFrame) -> pd.DataFrame:
-    """The history's columns first, in order and with their types; others follow as they are."""
+    """Put the history's columns first, in order and with their types, then any others."""
     columns = [*HISTORY_COLUMNS, *(c for c in history.columns if c not in HISTORY_COLUMNS)]
     return history.reindex(columns=columns).astype(HISTORY_COLUMNS)
 
 
 def _encode(value: Any) -> Any:
-    """Scalars and strings as they are, anything nested (or None) as a JSON string."""
+    """Leave scalars and strings as they are, write anything nested (or None) as JSON text."""
     if isinstance(value, str) and not _is_json(value):
         return value
     if isinstance(value, bool | int | float):
@@ -191,6 +212,7 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(value: Any) -> Any:
+    """The value that `_encode` was given."""
     if isinstance(value, str):
         return json.loads(value) if _is_json(value) else value
     return value.item() if isinstance(value, np.generic) else value

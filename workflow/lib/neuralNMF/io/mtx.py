@@ -1,7 +1,7 @@
 """CellRanger's MTX folders: version 3 (gzip) and version 2 (plain), and folders like them.
 
 A MatrixMarket file is text, slow to read and in any order, so it is read once, when it is opened,
-into a temporary CSR file (see `regroup`).
+into temporary files (see `neuralNMF.io.sort_by_cell`).
 """
 
 import gzip
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.regroup import regroup
-from neuralNMF.io.source import Contents, SpilledRows, check_range
+from neuralNMF.io.contents import Contents, check_range
+from neuralNMF.io.sort_by_cell import sort_by_cell
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,20 @@ BLOCK = 1 << 21  # lines parsed at once
 
 
 def read_mtx(folder: Path, temporary: str | Path | None) -> Contents:
-    """Contents of ``matrix.mtx``, ``barcodes.tsv``, ``features.tsv`` or ``genes.tsv`` (or .gz)."""
+    """Read ``matrix.mtx``, ``barcodes.tsv``, and ``features.tsv`` or ``genes.tsv`` (or .gz).
+
+    Parameters
+    ----------
+    folder : Path
+        With these files.
+    temporary : str, Path or None
+        Folder for the temporary files that the counts are sorted in.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged, or does not fit the others.
+    """
     matrix = _find(folder, "matrix.mtx")
     barcodes = _table(_find(folder, "barcodes.tsv"))[0]
     features = _table(_find(folder, *FEATURES))
@@ -44,11 +57,12 @@ def read_mtx(folder: Path, temporary: str | Path | None) -> Contents:
             logger.info("%s is cells x genes, read so", matrix)
             swap = True
         blocks = _blocks(matrix, file, entries, shape, swap)
-        spill = regroup(blocks, shape, entries, temporary)
-    return Contents(SpilledRows(spill), barcodes, ids, symbols, feature_types=types)
+        counts = sort_by_cell(blocks, shape, entries, temporary)
+    return Contents(counts, barcodes, ids, symbols, feature_types=types)
 
 
 def _find(folder: Path, *names: str) -> Path:
+    """The first of the files that is there, plain or packed."""
     for name in names:
         for path in (folder / f"{name}.gz", folder / name):
             if path.is_file():
@@ -61,7 +75,7 @@ def _find(folder: Path, *names: str) -> Path:
 
 @contextmanager
 def _text(path: Path) -> Iterator[IO[str]]:
-    """The file as text; what breaks while it is read becomes one sentence."""
+    """Open a file as text; what breaks while it is read becomes one sentence."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as file:
@@ -79,6 +93,7 @@ def _text(path: Path) -> Iterator[IO[str]]:
 
 
 def _table(path: Path) -> list[np.ndarray]:
+    """The columns that all lines have."""
     with _text(path) as file:
         lines = [line.rstrip("\r\n").split("\t") for line in file]
     lines = [line for line in lines if line != [""]]
@@ -87,7 +102,7 @@ def _table(path: Path) -> list[np.ndarray]:
 
 
 def _header(path: Path, file: IO[str]) -> tuple[int, int, int]:
-    """(rows, columns, entries), the file standing at the first entry."""
+    """Read rows, columns and entries; the file then stands at the first entry."""
     words = file.readline().lower().split()
     if words[:3] != ["%%matrixmarket", "matrix", "coordinate"] or words[4:] != ["general"]:
         raise InputError(
@@ -109,6 +124,7 @@ def _header(path: Path, file: IO[str]) -> tuple[int, int, int]:
 def _blocks(
     path: Path, file: IO[str], entries: int, shape: tuple[int, int], swap: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Give (cell, gene, count) of `BLOCK` lines at a time; swap: cells stand before genes."""
     read = 0
     if entries:
         # pandas' fast parser may round in the last place: whole numbers survive it.

@@ -13,9 +13,19 @@ from neuralNMF.simulate import Simulation
 
 
 def save_simulation(path: str | Path, simulation: Simulation, **parameters: object) -> None:
-    """Write counts as CSR (`data`, `indices`, `indptr`, `shape`), `theta`, `beta`, `parameters`.
+    """Write simulated counts and their truth as NumPy's ``.npz``; same simulation, same bytes.
 
-    ``parameters`` (the seed, say) are added to those of the simulation; JSON types.
+    The arrays in the file: the counts as CSR (``data``, ``indices``, ``indptr``, ``shape``),
+    ``theta``, ``beta``, and ``parameters`` as JSON text.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of the file.
+    simulation : Simulation
+        What `neuralNMF.simulate.simulate` drew.
+    **parameters
+        JSON types (the seed, say), added to those of the simulation.
     """
     counts = sp.csr_matrix(simulation.counts)
     with atomic_path(path) as temporary:
@@ -32,7 +42,7 @@ def save_simulation(path: str | Path, simulation: Simulation, **parameters: obje
 
 
 def load_simulation(path: str | Path) -> Simulation:
-    """Read what `save_simulation` wrote. Raises InputError where the file is missing or broken."""
+    """Read what `save_simulation` wrote; raise InputError where it is missing or broken."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no simulation '{path}': run the rule simulate first.")

@@ -1,4 +1,4 @@
-"""Picture of the genes that make each program, and what the prototype and scripts call it with."""
+"""Picture of the genes that make each program."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,12 +19,35 @@ def plot_top_genes(
     max_thresh: float = 50.0,
     dead: np.ndarray | None = None,
 ) -> Figure:
-    """Heat map of the `top_n` genes of every program, genes x programs.
+    """Draw a heat map of the top genes of every program, genes x programs.
 
-    beta: (k, M), rows sum to 1, shown per 10,000 as counts often are; symbols: (M,);
-    max_thresh: end of the colours, per 10,000, the same for all layers; dead: (k,) bool.
     A gene that is among the top of several programs stands once, with the program in which it
     has the highest loading.
+
+    Parameters
+    ----------
+    beta : ndarray, (k, M)
+        Programs; rows sum to 1, shown per 10,000 as counts often are.
+    symbols : ndarray of str, (M,)
+        Names of the genes.
+    layer : int
+        For the title.
+    top_n : int
+        Genes a program.
+    max_thresh : float
+        End of the colours, per 10,000; the same for all layers makes them comparable.
+    dead : ndarray of bool or None, (k,)
+        Programs that no cell uses; None: those whose row is 0.
+
+    Returns
+    -------
+    Figure
+        Not yet saved.
+
+    Raises
+    ------
+    InputError
+        `max_thresh` is not above 0, `top_n` is below 1, or all programs are dead.
     """
     if not max_thresh > 0:
         raise InputError(f"max_thresh must be above 0, not {max_thresh}.")
@@ -65,9 +88,23 @@ def plot_top_genes(
 
 
 def gene_order(beta: np.ndarray, top_n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top genes of all programs, each once, and the program that each is drawn with.
+    """Order the top genes of all programs, each once.
 
     Programs follow in their order, their genes from the highest loading down.
+
+    Parameters
+    ----------
+    beta : ndarray, (k, M)
+        Programs.
+    top_n : int
+        Genes a program.
+
+    Returns
+    -------
+    genes : ndarray of int, (n,)
+        Columns of `beta`.
+    owners : ndarray of int, (n,)
+        The program that each gene is drawn with.
     """
     listed = np.zeros(beta.shape, dtype=bool)
     for program, genes in enumerate(top_genes(beta, top_n)):

@@ -10,9 +10,14 @@ from scipy.cluster.hierarchy import linkage
 class Tree:
     """Leaves in drawing order and, for each merge, the corners of its bracket.
 
-    order    (n,) rows of the data, first to last
-    across   (n - 1, 4) positions along the leaves: left foot, left top, right top, right foot
-    heights  (n - 1, 4) the same corners' heights
+    Attributes
+    ----------
+    order : ndarray of int, (n,)
+        Rows of the data, first to last.
+    across : ndarray, (n - 1, 4)
+        Positions along the leaves: left foot, left top, right top, right foot.
+    heights : ndarray, (n - 1, 4)
+        The same corners' heights.
     """
 
     order: np.ndarray
@@ -21,10 +26,20 @@ class Tree:
 
 
 def cluster(rows: np.ndarray, weights: np.ndarray | None = None) -> Tree:
-    """Ward's clustering of `rows` (n, d), n >= 1; O(n^2) time and memory.
+    """Cluster rows by Ward's method; time and memory grow with n^2.
 
-    weights: (n,); of each pair of branches the one of lower mean weight is drawn first, which
-    decides what clustering leaves open. By default the order of the rows themselves.
+    Parameters
+    ----------
+    rows : ndarray, (n, d)
+        At least one.
+    weights : ndarray or None, (n,)
+        Of each pair of branches the one of lower mean weight is drawn first, which decides what
+        clustering leaves open. None: the order of the rows themselves.
+
+    Returns
+    -------
+    Tree
+        What to draw.
     """
     count = len(rows)
     if weights is None:

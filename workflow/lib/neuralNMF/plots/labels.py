@@ -1,4 +1,4 @@
-"""Labels of cells: which column, which colours, and a sample that keeps every label."""
+"""Labels of cells in pictures: their order, their colours, and a sample that keeps them all."""
 
 import re
 
@@ -7,30 +7,33 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
+from neuralNMF.labels import NO_LABEL
 
-OTHER, NONE = "other labels", "no label"
+OTHER = "other labels"
 MOST_COLOURS = 40
 
 
-def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
-    """The column `name` of the cells' table; InputError names the columns there are."""
-    if name not in obs.columns:
-        there = ", ".join(map(str, obs.columns)) or "none"
-        raise InputError(
-            f"The cells have no column {name!r} to take labels from; the columns are: {there}."
-        )
-    return obs[name]
-
-
 def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
-    """Labels as categories of text, in their own order or sorted; missing ones as "no label".
+    """Labels as categories of text; missing ones become "no label".
 
-    Above 40 labels the rarest are put together as "other labels", which a colour each
-    could not tell apart.
+    Above 40 labels the rarest are put together as "other labels", since a colour each could not
+    tell them apart.
+
+    Parameters
+    ----------
+    labels : Series or ndarray, (N,)
+        Of any type.
+
+    Returns
+    -------
+    Categorical, (N,)
+        In the order of the labels' own categories if they have any, else sorted.
     """
     series = pd.Series(np.asarray(labels, dtype=object))
-    own = getattr(getattr(labels, "cat", labels), "categories", None)
-    values = own if own is not None else sorted(series.dropna().unique(), key=_by_number)
+    categories = getattr(getattr(labels, "cat", labels), "categories", None)
+    values = categories
+    if categories is None:
+        values = sorted(series.dropna().unique(), key=_by_number)
     names = [str(value) for value in values]
     text = series.map(str, na_action="ignore")
     counts = text.value_counts()
@@ -40,8 +43,8 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
         text = text.where(text.isin(kept) | text.isna(), OTHER)
         names = [name for name in names if name in kept] + [OTHER]
     if text.isna().any():
-        text = text.fillna(NONE)
-        names = [*names, NONE]
+        text = text.fillna(NO_LABEL)
+        names = [*names, NO_LABEL]
     return pd.Categorical(text, categories=names)
 
 
@@ -52,7 +55,7 @@ def _by_number(value: object) -> list[tuple[int, int, str]]:
 
 
 def label_colours(names: list[str]) -> np.ndarray:
-    """(n, 3) colours for the names of `as_categories`; greys for what is no label."""
+    """Colours for the n names of `as_categories`, (n, 3); greys for what is no label."""
     if len(names) <= 10:
         palette = np.array(matplotlib.colormaps["tab10"].colors)
         # The palette's grey is kept for cells without a label.
@@ -60,7 +63,7 @@ def label_colours(names: list[str]) -> np.ndarray:
     else:
         palette = np.concatenate([matplotlib.colormaps[m].colors for m in ("tab20", "tab20b")])
     colours = palette[np.arange(len(names)) % len(palette)]
-    for grey, name in ((0.5, OTHER), (0.85, NONE)):
+    for grey, name in ((0.5, OTHER), (0.85, NO_LABEL)):
         if name in names:
             colours[names.index(name)] = grey
     return colours
@@ -73,9 +76,28 @@ def sample_cells(
     rng: np.random.Generator,
     labels: pd.Categorical | None = None,
 ) -> np.ndarray:
-    """At most `max_cells` of `cells`, sorted; with labels in their proportions, each at least once.
+    """Draw the cells of a picture: all of them if there are no more than `max_cells`.
 
-    All cells if there are no more than `max_cells`, whatever the generator.
+    Parameters
+    ----------
+    cells : int
+        How many there are.
+    max_cells : int
+        How many to draw at most.
+    rng : numpy.random.Generator
+        Draws.
+    labels : Categorical or None, (cells,)
+        Drawn in their proportions, each at least once where `max_cells` leaves room.
+
+    Returns
+    -------
+    ndarray of int
+        Numbers of the drawn cells, rising.
+
+    Raises
+    ------
+    InputError
+        `max_cells` is below 1.
     """
     if max_cells < 1:
         raise InputError(f"max_cells must be at least 1, not {max_cells}.")
@@ -95,7 +117,7 @@ def sample_cells(
 
 
 def _quotas(counts: np.ndarray, total: int) -> np.ndarray:
-    """Shares of `total` in the proportion of `counts`, at least 1 where that leaves room."""
+    """Split `total` in the proportion of `counts`, at least 1 each where that leaves room."""
     exact = counts * (total / counts.sum())
     quotas = np.maximum(np.floor(exact).astype(int), (counts > 0).astype(int))
     while quotas.sum() > total:  # more labels than fit: the largest give way

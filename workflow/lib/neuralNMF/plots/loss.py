@@ -18,11 +18,28 @@ LOG_FROM = 5.0  # highest / lowest from which a linear axis would hide the end
 
 
 def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
-    """The loss of every epoch, and how far above the layer's best it was.
+    """Draw the loss of every epoch, and how far above the layer's best it was.
 
-    history: as in `neuralNMF.io.model.Model`, one row an epoch in the order of training;
-    loss_name: for the axis. The mean squared error gets a panel of its own, unless the loss is
-    that error in other units: then it stands for the loss.
+    The mean squared error gets a panel of its own, unless the loss is that error in other units:
+    then it stands for the loss.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch in the order of training, with the columns of a model's history:
+        ``depth``, ``phase``, ``epoch``, ``loss``, ``mse``.
+    loss_name : str
+        For the axis.
+
+    Returns
+    -------
+    Figure
+        Not yet saved.
+
+    Raises
+    ------
+    InputError
+        The history is empty.
     """
     if history.empty:
         raise InputError("The model has no training history to draw.")
@@ -53,7 +70,7 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
 
 
 def _logarithmic(axes: Axes) -> None:
-    """A logarithmic y axis with plain numbers: 40 and 200, not 4 x 10^1 and 2 x 10^2."""
+    """Make the y axis logarithmic with plain numbers: 40 and 200, not 4 x 10^1 and 2 x 10^2."""
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
@@ -72,7 +89,7 @@ def _panels(history: pd.DataFrame, loss_name: str) -> list[tuple[str, str]]:
 
 
 def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, history: pd.DataFrame) -> None:
-    """One line a phase of each layer; a dot where a stretch has one epoch only."""
+    """Draw one line a phase of each layer; a dot where a stretch has one epoch only."""
     phases, depths = history["phase"].astype(str).to_numpy(), history["depth"].to_numpy()
     changes = (phases[1:] != phases[:-1]) | (depths[1:] != depths[:-1])
     starts = np.flatnonzero(np.r_[True, changes])
@@ -96,6 +113,7 @@ def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, history: pd.DataFr
 
 
 def _mark_layers(axes: np.ndarray, epochs: np.ndarray, depths: np.ndarray) -> None:
+    """Draw a line between layers in all panels, and name their depths above the first one."""
     starts = np.flatnonzero(np.r_[True, depths[1:] != depths[:-1]])
     for panel in axes:
         for start in starts[1:]:

@@ -1,13 +1,11 @@
 """The top genes of each program as a table, with what helps to judge a program."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.atomic import atomic_path
 from neuralNMF.plots.style import program_names
 
 PER = 10_000  # loadings are given per this many, as normalised counts are
@@ -23,9 +21,25 @@ CLASSES = {
 
 
 def top_genes(beta: np.ndarray, top_n: int) -> list[np.ndarray]:
-    """For each program of beta (k, M) its `top_n` genes of highest loading, highest first.
+    """Find the genes with the highest loading of each program.
 
-    Genes of loading 0 are never listed: a dead program has none. Ties: the earlier gene first.
+    Parameters
+    ----------
+    beta : ndarray, (k, M)
+        Loadings of M genes in k programs.
+    top_n : int
+        How many genes a program.
+
+    Returns
+    -------
+    list of ndarray of int
+        Columns of each program's genes, the highest loading first; of two that are equal the
+        earlier gene. Genes of loading 0 are never listed: a dead program has none.
+
+    Raises
+    ------
+    InputError
+        `top_n` is below 1.
     """
     if top_n < 1:
         raise InputError(f"top_n must be at least 1, not {top_n}.")
@@ -37,27 +51,46 @@ def top_genes(beta: np.ndarray, top_n: int) -> list[np.ndarray]:
 
 
 def gene_class(symbol: str) -> str:
-    """One of the names in `CLASSES`, or "" for any other gene."""
+    """Class of a gene by its symbol: one of the names in `CLASSES`, or "" for any other gene."""
     return next((name for name, pattern in CLASSES.items() if pattern.fullmatch(symbol)), "")
 
 
 def top_genes_table(
     beta: np.ndarray, symbols: np.ndarray, ids: np.ndarray, top_n: int = 10
 ) -> pd.DataFrame:
-    """One row for each of the `top_n` genes of each program.
+    """List the top genes of each program, one row a gene.
 
-    beta: (k, M), rows sum to 1; symbols, ids: (M,). Columns:
+    Parameters
+    ----------
+    beta : ndarray, (k, M)
+        Programs; rows sum to 1, the row of a dead one is 0.
+    symbols, ids : ndarray of str, (M,)
+        Names of the genes.
+    top_n : int
+        Genes a program.
 
-    program               P1 ... Pk
-    rank                  1 for the highest loading
-    gene_id, symbol
-    loading_per_10k       10,000 x beta
-    specificity_fraction  the gene's loading in this program / its sum over all programs (0 to 1)
-    gene_class            ribosomal, mitochondrial, MALAT1 or empty
-    program_flag          "mostly ribosomal" (and so on) if such genes carry at least half of the
-                          loading of the program's listed genes, named after the class that carries
-                          most: a program of cell quality more often than of cell type; "dead" in
-                          the one row, empty otherwise, of a program without genes
+    Returns
+    -------
+    DataFrame
+        With the columns
+
+        - ``program``: P1 ... Pk
+        - ``rank``: 1 for the highest loading
+        - ``gene_id``, ``symbol``
+        - ``loading_per_10k``: 10,000 x beta
+        - ``specificity_fraction``: the gene's loading in this program over the sum of its loadings
+          in all programs, 0 to 1
+        - ``gene_class``: ribosomal, mitochondrial, MALAT1 or empty
+        - ``program_flag``: "mostly ribosomal" (and so on) if genes of such classes carry at least
+          half of the loading of the program's listed genes, named after the class that carries
+          most: a program of cell quality more often than of cell type
+
+        A dead program has one row, with "dead" as its flag and otherwise empty.
+
+    Raises
+    ------
+    InputError
+        `top_n` is below 1.
     """
     dead = ~(beta > 0).any(axis=1)
     names = program_names(np.zeros(len(beta), dtype=bool))
@@ -89,13 +122,8 @@ def top_genes_table(
 
 
 def _flag(loadings: np.ndarray, classes: np.ndarray) -> str:
+    """What a program is flagged as, from its listed genes."""
     share = {name: loadings[classes == name].sum() for name in CLASSES}
     if len(loadings) and sum(share.values()) >= FLAGGED_FROM * loadings.sum():
         return f"mostly {max(share, key=share.get)}"
     return ""
-
-
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as TSV, six digits, missing values empty, whole or not at all."""
-    with atomic_path(path) as partial:
-        table.to_csv(partial, sep="\t", index=False, float_format="%.6g", lineterminator="\n")

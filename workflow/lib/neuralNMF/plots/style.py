@@ -1,48 +1,44 @@
-"""What all figures share: names, colours, axes, saving."""
+"""What all figures share: names, colours, axes."""
 
-from pathlib import Path
-
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuralNMF.io.atomic import atomic_path
-
 COLOUR_MAP = "magma_r"  # uniform to the eye, prints in grey, pale where there is nothing
 DEAD_COLOUR = "0.55"
 FAINT = "0.35"
-PNG_DPI = 150
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, width x height inches, unknown to pyplot."""
+    """Make an empty figure of width x height inches that pyplot does not know."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
     return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write `figure` as the ending of `path` says (.png, .pdf, ...); same figure, same bytes."""
-    path = Path(path)
-    kind = path.suffix.removeprefix(".").lower()
-    # No creation date and no version of the plotting library in the file.
-    empty = {"png": ("Software",), "pdf": ("CreationDate", "Creator", "Producer"), "svg": ("Date",)}
-    metadata = dict.fromkeys(empty.get(kind, ()))
-    # Text in a PDF stays text (TrueType), so that it can be searched and edited.
-    with atomic_path(path) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
-        figure.savefig(partial, format=kind, dpi=PNG_DPI, metadata=metadata)
-
-
 def program_names(dead: np.ndarray) -> list[str]:
-    """P1 ... Pk; a dead program says so. dead: (k,) bool."""
+    """P1 ... Pk, from what is dead, (k,) bool; a dead program says so."""
     return [f"P{i + 1} (dead)" if off else f"P{i + 1}" for i, off in enumerate(dead)]
 
 
 def name_programs(
     axes: Axes, order: np.ndarray, dead: np.ndarray, *, axis: str = "x", room: float
 ) -> None:
-    """Tick labels for the programs in `order`, as large as `room` (inches a program) allows."""
+    """Label an axis with programs, as large as the room allows.
+
+    Parameters
+    ----------
+    axes : Axes
+        One row or column a program.
+    order : ndarray of int, (n,)
+        The programs along the axis.
+    dead : ndarray of bool, (k,)
+        Of all programs; dead ones are grey.
+    axis : {"x", "y"}
+        Which one.
+    room : float
+        Inches a program.
+    """
     names = program_names(dead)
     size = font_size(room)
     positions = np.arange(len(order))
@@ -61,7 +57,7 @@ def name_programs(
 
 
 def font_size(room: float, *, largest: float = 9.0, smallest: float = 3.0) -> float:
-    """Points of a text line that has `room` inches."""
+    """Size in points of a line of text that has `room` inches."""
     return float(np.clip(room * 72 * 0.82, smallest, largest))
 
 
@@ -74,6 +70,6 @@ def hide_frame(axes: Axes) -> None:
 
 
 def row_percent(matrix: np.ndarray) -> np.ndarray:
-    """Each row in percent of its sum; a row of zeros stays so."""
+    """Scale each row to percent of its sum; a row of zeros stays so."""
     totals = matrix.sum(axis=1, keepdims=True)
     return 100 * matrix / np.where(totals > 0, totals, 1)

@@ -1,6 +1,5 @@
-"""Entries in any order, sorted by cell in bounded memory: an external bucket sort."""
+"""Counts in any order, sorted by cell in bounded memory: an external bucket sort."""
 
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,35 +7,50 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from neuralNMF.io.spill import CsrSpill
+from neuralNMF.io.temporary_csr import TemporaryCsr, temporary_file
 
 BUCKET = 1 << 23  # entries sorted at once: 96 MiB on disk, about three times that in memory
 ENTRY = np.dtype([("cell", np.int32), ("gene", np.int32), ("count", np.float32)])
 
 
-def regroup(
+def sort_by_cell(
     blocks: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
     shape: tuple[int, int],
     entries: int,
     folder: str | Path | None = None,
     bucket: int = BUCKET,
-) -> CsrSpill:
-    """Sort blocks of (cell, gene, count) into a temporary CSR file of ``shape`` (N, M).
+) -> TemporaryCsr:
+    """Sort blocks of entries into a temporary CSR matrix.
 
-    Each block is dealt to buckets of neighbouring cells (12 bytes an entry in temporary files of
-    ``folder``), then bucket after bucket is sorted and appended (8 bytes a non-zero). Memory: a
-    block and a bucket, however many ``entries`` there are. Duplicate entries are added up.
+    Each block is dealt to buckets of neighbouring cells, then bucket after bucket is sorted and
+    appended. Memory: one block and one bucket, however many entries there are. On disk: 12 bytes
+    an entry while they are sorted, 8 bytes a non-zero afterwards.
+
+    Parameters
+    ----------
+    blocks : iterable of (cell, gene, count)
+        Three arrays of the same length; cells and genes from 0 on. Repeated entries are added up.
+    shape : (int, int)
+        Cells N and genes M.
+    entries : int
+        How many there are in all blocks together.
+    folder : str, Path or None
+        For the temporary files; None: the system's temporary folder.
+    bucket : int
+        Entries sorted at once.
+
+    Returns
+    -------
+    TemporaryCsr
+        The counts (N, M), to be closed by the caller.
     """
     cells, genes = shape
     buckets = max(1, min(cells, -(-entries // bucket)))
     width = -(-cells // buckets) if cells else 1
-    spill = CsrSpill(genes, folder)
+    counts = TemporaryCsr(genes, folder)
     try:
         with ExitStack() as stack:
-            files = [
-                stack.enter_context(tempfile.TemporaryFile(dir=folder))
-                for _ in range(-(-cells // width))
-            ]
+            files = [stack.enter_context(temporary_file(folder)) for _ in range(-(-cells // width))]
             for block in blocks:
                 _deal(block, files, width)
             for i, file in enumerate(files):
@@ -46,14 +60,15 @@ def regroup(
                 rows = sp.csr_matrix(
                     (entry["count"], (entry["cell"] - i * width, entry["gene"])), shape=(n, genes)
                 )
-                spill.append(rows)
+                counts.append(rows)
     except BaseException:
-        spill.close()
+        counts.close()
         raise
-    return spill
+    return counts
 
 
 def _deal(block: tuple[np.ndarray, np.ndarray, np.ndarray], files: list, width: int) -> None:
+    """Append each entry to the file of its cell's bucket; a bucket is `width` cells."""
     entry = np.empty(block[0].size, dtype=ENTRY)
     entry["cell"], entry["gene"], entry["count"] = block
     bucket = entry["cell"] // width

@@ -1,10 +1,10 @@
-"""A CSR matrix that grows on disk, for matrices whose number of non-zeros is not known ahead."""
+"""A CSR matrix in temporary files, for matrices whose number of non-zeros is not known ahead."""
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,39 +12,54 @@ import scipy.sparse as sp
 BLOCK = 1 << 22  # values copied at once: 16 MiB each of data and of indices
 
 
-class CsrSpill:
-    """Rows appended to two raw temporary files; read back row by row or value by value.
+class TemporaryCsr:
+    """Rows appended on disk and read back; it serves readers as a `RowSource`.
 
-    The files lie in ``folder`` (the system's temporary folder when None) and vanish with the
-    object. On disk: 8 bytes a non-zero (float32 value, int32 column).
+    The two raw files take 8 bytes a non-zero (float32 value, int32 column) and vanish with the
+    object.
+
+    Parameters
+    ----------
+    columns : int
+        Of the matrix.
+    folder : str, Path or None
+        Where the files lie; made if it is missing. None: the system's temporary folder.
+
+    Attributes
+    ----------
+    nnz : int
+        Values appended so far.
     """
 
     def __init__(self, columns: int, folder: str | Path | None = None) -> None:
         self.columns = columns
-        self._data = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by close)
-        self._indices = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._row_nnz: list[np.ndarray] = []
         self.nnz = 0
+        self._data, self._indices = temporary_file(folder), temporary_file(folder)
+        self._row_nnz: list[np.ndarray] = []
+        self._indptr: np.ndarray | None = None
 
     def append(self, counts: sp.csr_matrix) -> None:
-        """Add the rows of ``counts`` (n, M) below those that are there."""
+        """Add the rows of `counts` (n, M) below those that are there."""
         np.ascontiguousarray(counts.data, dtype=np.float32).tofile(self._data)
         np.ascontiguousarray(counts.indices, dtype=np.int32).tofile(self._indices)
         self._row_nnz.append(np.diff(counts.indptr).astype(np.int64))
+        self._indptr = None
         self.nnz += counts.nnz
 
     def indptr(self) -> np.ndarray:
-        """(N + 1,) int64: where each row begins."""
-        lengths = np.concatenate([np.zeros(1, np.int64), *self._row_nnz])
-        return np.cumsum(lengths)
+        """Where each row begins, (N + 1,) int64."""
+        if self._indptr is None:
+            self._indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._row_nnz]))
+        return self._indptr
 
     def values(self, block: int = BLOCK) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Blocks of (first position, indices, data) in the order written."""
         for start in range(0, self.nnz, block):
             yield start, *self._read(start, min(start + block, self.nnz))
 
-    def rows(self, start: int, stop: int, indptr: np.ndarray) -> sp.csr_matrix:
-        """Rows ``start`` to ``stop`` with the ``indptr`` that `indptr` gave."""
+    def rows(self, start: int, stop: int) -> sp.csr_matrix:
+        """Rows `start` to `stop`, (stop - start, M) float32."""
+        indptr = self.indptr()
         first, last = int(indptr[start]), int(indptr[stop])
         indices, data = self._read(first, last)
         return sp.csr_matrix(
@@ -74,3 +89,10 @@ class CsrSpill:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def temporary_file(folder: str | Path | None) -> IO[bytes]:
+    """Open a file without a name in `folder`, which is made if missing; closing removes it."""
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryFile(dir=folder)

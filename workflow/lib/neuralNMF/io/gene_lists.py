@@ -7,9 +7,22 @@ from neuralNMF.errors import InputError
 
 
 def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None:
-    """The names in a list, or in a file with one name a line (text after '#' is a comment).
+    """Read the names of genes from a list or from a file.
 
-    None stays None. Raises InputError where the file is missing or the list is empty.
+    Parameters
+    ----------
+    genes : sequence of str, path or None
+        The names themselves, or a file with one name a line (text after ``#`` is a comment).
+
+    Returns
+    -------
+    list of str or None
+        The names; None where None was given.
+
+    Raises
+    ------
+    InputError
+        The file is missing or names no gene.
     """
     if genes is None:
         return None

@@ -1,61 +1,22 @@
-"""Where the rows of counts come from: what every format is reduced to before it is checked."""
+"""Rows of counts straight from HDF5 files, compressed or dense, and how their faults are told."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.spill import CsrSpill
+from neuralNMF.io.contents import check_range
 
 DENSE_BLOCK = 1 << 23  # values of a dense matrix read at once: 64 MiB in float64
 
 
-class RowSource(Protocol):
-    """Rows of a cells x genes matrix of any number type, unchecked."""
-
-    shape: tuple[int, int]
-
-    def rows(self, start: int, stop: int) -> sp.csr_matrix:
-        """Cells ``start`` to ``stop``, (stop - start, M)."""
-
-    def close(self) -> None:
-        """Let go of files."""
-
-
-@dataclass
-class Contents:
-    """What a format's module found in a file; `CountsReader` checks and serves it.
-
-    Attributes
-    ----------
-        source: the counts.
-        barcodes, gene_ids, gene_symbols: names, str.
-        obs: the user's columns, one row a cell; None where the format has none.
-        where: the place of the counts within the file, for messages.
-        layers: other places that may hold counts, for messages.
-        feature_types: (M,) str, where the format names them.
-    """
-
-    source: RowSource
-    barcodes: np.ndarray
-    gene_ids: np.ndarray
-    gene_symbols: np.ndarray
-    obs: pd.DataFrame | None = None
-    where: str = ""
-    layers: list[str] = field(default_factory=list)
-    feature_types: np.ndarray | None = None
-
-
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn the errors of broken HDF5 files into one sentence."""
+    """Turn the errors of broken HDF5 files into an InputError of one sentence."""
     try:
         yield
     except KeyError as error:
@@ -70,7 +31,19 @@ def readable(path: Path) -> Iterator[None]:
 
 
 class CompressedRows:
-    """CSR over cells in an HDF5 group with `data`, `indices`, `indptr`; ``indptr`` is in memory."""
+    """CSR over cells in an HDF5 group with ``data``, ``indices`` and ``indptr``: a `RowSource`.
+
+    Only ``indptr`` is held in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    group : h5py.Group
+        Of an open file, which `close` closes.
+    shape : (int, int)
+        Cells N and genes M.
+    """
 
     def __init__(self, path: Path, group: h5py.Group, shape: tuple[int, int]) -> None:
         self.path, self.shape = path, shape
@@ -79,7 +52,7 @@ class CompressedRows:
         self._file = group.file
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
-        """Cells ``start`` to ``stop``."""
+        """Cells `start` to `stop`, (stop - start, M)."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         with readable(self.path):
             data, indices = self.data[first:last], self.indices[first:last]
@@ -95,14 +68,22 @@ class CompressedRows:
 
 
 class DenseRows:
-    """A dense HDF5 array of cells x genes, read in blocks of `DENSE_BLOCK` values."""
+    """A dense HDF5 array of cells x genes, read in blocks of `DENSE_BLOCK` values: a `RowSource`.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    array : h5py.Dataset
+        Of an open file, which `close` closes; (N, M).
+    """
 
     def __init__(self, path: Path, array: h5py.Dataset) -> None:
         self.path, self.array, self.shape = path, array, array.shape
         self._file = array.file
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
-        """Cells ``start`` to ``stop``."""
+        """Cells `start` to `stop`, (stop - start, M)."""
         step = max(1, DENSE_BLOCK // max(1, self.shape[1]))
         with readable(self.path):
             blocks = [
@@ -115,25 +96,30 @@ class DenseRows:
         self._file.close()
 
 
-class SpilledRows:
-    """Rows from a temporary CSR file, for formats that are not sorted by cell."""
-
-    def __init__(self, spill: CsrSpill) -> None:
-        self._spill = spill
-        self._indptr = spill.indptr()
-        self.shape = (self._indptr.size - 1, spill.columns)
-
-    def rows(self, start: int, stop: int) -> sp.csr_matrix:
-        """Cells ``start`` to ``stop``."""
-        return self._spill.rows(start, stop, self._indptr)
-
-    def close(self) -> None:
-        """Remove the temporary file."""
-        self._spill.close()
-
-
 def check_indptr(path: Path, group: h5py.Group, rows: int, what: str) -> np.ndarray:
-    """`indptr` as int64, after checking that it fits the rows, `data` and `indices`."""
+    """Read where each row of a compressed matrix begins, and check that it fits the rest.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    group : h5py.Group
+        With ``data``, ``indices`` and ``indptr``.
+    rows : int
+        How many there should be.
+    what : str
+        What a row is, for messages: ``cells`` or ``genes``.
+
+    Returns
+    -------
+    ndarray of int64, (rows + 1,)
+        The ``indptr``.
+
+    Raises
+    ------
+    InputError
+        ``indptr`` does not fit the rows, ``data`` or ``indices``.
+    """
     with readable(path):
         indptr = group["indptr"][:].astype(np.int64)
         stored, columns = group["data"].size, group["indices"].size
@@ -150,18 +136,8 @@ def check_indptr(path: Path, group: h5py.Group, rows: int, what: str) -> np.ndar
     return indptr
 
 
-def check_range(path: Path, indices: np.ndarray, size: int, what: str) -> None:
-    """Refuse indices outside 0 .. size - 1."""
-    if indices.size and (indices.min() < 0 or indices.max() >= size):
-        wrong = indices.max() if indices.max() >= size else indices.min()
-        raise InputError(
-            f"'{path}' has a count for {what} number {wrong + 1} but names {size} {what}s: write "
-            "the file again with names and matrix of the same size."
-        )
-
-
 def as_text(names: np.ndarray) -> np.ndarray:
-    """(n,) object array of str from HDF5's bytes."""
+    """HDF5's bytes as str, in an object array of the same length."""
     names = np.asarray(names)
     if names.dtype.kind == "S":
         names = np.char.decode(names, "utf-8")

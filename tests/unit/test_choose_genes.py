@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from neuralNMF.dataset import select
-from neuralNMF.dataset.select import GeneStatistics, PearsonResiduals, match_genes, most_variable
+from neuralNMF.dataset import variable_genes
+from neuralNMF.dataset.choose_genes import match_genes
+from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
+from neuralNMF.dataset.variable_genes import PearsonResiduals, most_variable
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import open_counts
 
@@ -62,7 +64,7 @@ def dense_unclipped(counts, theta):
 
 
 def test_zeros_are_summed_in_blocks(counts, monkeypatch):
-    monkeypatch.setattr(select, "BLOCK", 150)  # two totals at a time
+    monkeypatch.setattr(variable_genes, "BLOCK", 150)  # two totals at a time
     assert np.allclose(streamed(counts, 50), dense_residual_variance(counts), rtol=1e-9)
 
 
@@ -119,6 +121,17 @@ def test_statistics_are_numpys(counts):
     assert np.allclose(statistics.mean(), counts.mean(axis=0))
     assert np.allclose(statistics.variance(), counts.var(axis=0))
     assert (statistics.n_cells == (counts > 0).sum(axis=0)).all()
+
+
+def test_statistics_of_several_inputs_are_those_of_all_their_cells(counts):
+    parts = [GeneStatistics(60) for _ in range(3)]
+    for part, chunk in zip(parts, np.array_split(counts, 3), strict=True):
+        part.add(sp.csr_matrix(chunk).astype(np.float32))
+    together = pooled(parts)
+    assert together.cells == 211 and parts[0].cells == 71
+    assert np.allclose(together.mean(), counts.mean(axis=0))
+    assert np.allclose(together.variance(), counts.var(axis=0))
+    assert (together.n_cells == (counts > 0).sum(axis=0)).all()
 
 
 def test_most_variable_of_one_input():

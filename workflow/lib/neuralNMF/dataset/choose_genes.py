@@ -1,0 +1,183 @@
+"""Which of the common genes go into the data set, and why the others do not."""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from neuralNMF.dataset.gene_statistics import pooled
+from neuralNMF.dataset.options import DatasetOptions
+from neuralNMF.dataset.passes import FilteredInput
+from neuralNMF.dataset.variable_genes import PearsonResiduals, most_variable
+from neuralNMF.errors import InputError
+from neuralNMF.io.gene_lists import read_gene_list
+
+logger = logging.getLogger(__name__)
+
+LISTS = ("genes", "exclude", "include")
+REASONS = ("not in genes", "min_cells", "excluded", "not variable")
+
+
+def read_lists(options: DatasetOptions) -> dict[str, list[str]]:
+    """Read the gene lists that were given, by the names of their options."""
+    lists = {what: read_gene_list(getattr(options, what)) for what in LISTS}
+    return {what: names for what, names in lists.items() if names}
+
+
+def choose_genes(
+    genes: pd.DataFrame,
+    inputs: Sequence[FilteredInput],
+    options: DatasetOptions,
+    lists: dict[str, list[str]],
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Choose genes by lists, by the number of cells that express them, and by their variance.
+
+    Parameters
+    ----------
+    genes : DataFrame
+        ``gene_id`` and ``symbol`` of the M common genes.
+    inputs : sequence of FilteredInput
+        Read once more if variable genes are asked for.
+    options : DatasetOptions
+        What is asked for.
+    lists : dict of str to list of str
+        What `read_lists` gave.
+
+    Returns
+    -------
+    table : DataFrame
+        The M genes with their statistics, ``selected`` (why a gene is in) and ``dropped`` (why it
+        is not).
+    dropped : dict of str to int
+        Number of genes dropped for each reason.
+
+    Raises
+    ------
+    InputError
+        No gene is left, or none of a list's names is in the data.
+    """
+    statistics = pooled(each.statistics for each in inputs)
+    reasons, included = _filter(genes, statistics.n_cells, options.min_cells, lists)
+    passed = np.flatnonzero(reasons == "")
+    if not passed.size:
+        counts = ", ".join(
+            f"{(reasons == reason).sum()} by '{reason}'" for reason in sorted(set(reasons))
+        )
+        raise InputError(
+            f"No gene is left of {len(genes)} ({counts}): loosen min_cells or the gene lists."
+        )
+    selected = np.full(len(genes), "", dtype=object)
+    residual_variance = np.full(len(genes), np.nan)
+    if options.variable_genes is None:
+        selected[passed] = "all"
+        selected[passed[included[passed]]] = "included"
+    else:
+        variances = _residual_variances(inputs, passed, options)
+        residual_variance[passed] = np.mean(variances, axis=0)
+        selected[passed[included[passed]]] = "included"
+        selected[passed[most_variable(variances, options.variable_genes)]] = "variable"
+        reasons[passed[selected[passed] == ""]] = "not variable"
+    table = genes.assign(
+        mean=statistics.mean(),
+        variance=statistics.variance(),
+        n_cells=statistics.n_cells,
+        residual_variance=residual_variance,
+        selected=selected,
+        dropped=reasons,
+    )
+    return table, _count(reasons)
+
+
+def match_genes(
+    names: Sequence[str], ids: np.ndarray, symbols: np.ndarray, what: str
+) -> np.ndarray:
+    """Find the genes of a list by id or symbol; names that no gene has are logged.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The list.
+    ids, symbols : ndarray of str, (M,)
+        Of the genes.
+    what : str
+        The list's name, for messages.
+
+    Returns
+    -------
+    ndarray of bool, (M,)
+        Which genes are in the list.
+
+    Raises
+    ------
+    InputError
+        No gene has any of the names.
+    """
+    wanted = set(names)
+    mask = pd.Index(ids).isin(wanted) | pd.Index(symbols).isin(wanted)
+    unknown = sorted(wanted - set(ids[mask]) - set(symbols[mask]))
+    if wanted and not mask.any():
+        raise InputError(
+            f"None of the {len(wanted)} genes of '{what}' ({_some(unknown)}) is in the data, whose "
+            f"ids are like '{ids[0]}' and symbols like '{symbols[0]}': give names of that kind."
+        )
+    if unknown:
+        logger.warning(
+            "%s: %d of %d genes are not in the data: %s",
+            what,
+            len(unknown),
+            len(wanted),
+            _some(unknown),
+        )
+    return mask
+
+
+def _some(names: Sequence[str], number: int = 10) -> str:
+    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
+
+
+def _filter(
+    genes: pd.DataFrame, n_cells: np.ndarray, min_cells: int, lists: dict[str, list[str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Why each gene is dropped ('' where it is not), and the genes that are in in any case."""
+    ids, symbols = genes["gene_id"].to_numpy(), genes["symbol"].to_numpy()
+    listed = {what: match_genes(names, ids, symbols, what) for what, names in lists.items()}
+    no_gene = np.zeros(len(genes), bool)
+    reasons = np.full(len(genes), "", dtype=object)
+    included = listed.get("include", no_gene) & (n_cells > 0)  # a zero column cannot be fitted
+    if "genes" in listed:
+        reasons[~listed["genes"] & ~included] = "not in genes"
+    reasons[(reasons == "") & (n_cells < min_cells) & ~included] = "min_cells"
+    reasons[listed.get("exclude", no_gene)] = "excluded"
+    return reasons, included
+
+
+def _residual_variances(
+    inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
+) -> np.ndarray:
+    """Variance of the Pearson residuals within each input, (inputs, genes that passed)."""
+    if options.variable_genes > passed.size:
+        logger.warning(
+            "%d variable genes asked for, all %d genes that passed the filters are taken",
+            options.variable_genes,
+            passed.size,
+        )
+    variances = []
+    for each in inputs:
+        statistics = each.statistics
+        residuals = PearsonResiduals(statistics.sums[passed], statistics.cells, options.hvg_theta)
+        for _, counts in each.chunks(passed, "variable genes"):
+            residuals.add(counts)
+        variances.append(residuals.variance())
+    return np.stack(variances)
+
+
+def _count(reasons: np.ndarray) -> dict[str, int]:
+    """Count and log the genes dropped for each reason."""
+    dropped = {}
+    for reason in REASONS:
+        number = int((reasons == reason).sum())
+        dropped[f"genes_{reason.replace(' ', '_')}"] = number
+        if number or reason == "min_cells":
+            logger.info("%d of %d genes dropped: %s", number, reasons.size, reason)
+    return dropped

@@ -1,0 +1,125 @@
+"""Passes over one input on its way into the data set: which cells stay, then their counts."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from tqdm import tqdm
+
+from neuralNMF.dataset.gene_statistics import GeneStatistics
+from neuralNMF.errors import InputError
+from neuralNMF.io.counts import CountsReader
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OpenedInput:
+    """An input that is open for reading, and how it is read.
+
+    Attributes
+    ----------
+    name : str
+        Of the input, for messages and for ``obs["dataset"]``.
+    reader : CountsReader
+        Its N cells and all of its genes.
+    columns : ndarray of int, (M,)
+        Where the common genes stand among its own.
+    chunk_cells : int
+        Cells read at once.
+    progress : bool
+        Whether to show progress bars.
+    """
+
+    name: str
+    reader: CountsReader
+    columns: np.ndarray
+    chunk_cells: int
+    progress: bool
+
+    def chunks(self, what: str) -> Iterator[tuple[int, sp.csr_matrix]]:
+        """All cells and genes, chunk by chunk; `what` the pass is for stands at its bar."""
+        total = self.reader.shape[0]
+        title = f"{self.name}: {what}"
+        with tqdm(total=total, desc=title, unit="cell", disable=not self.progress) as bar:
+            for start, counts in self.reader.chunks(self.chunk_cells):
+                yield start, counts
+                bar.update(counts.shape[0])
+
+
+@dataclass(frozen=True)
+class FilteredInput:
+    """An input after the first pass.
+
+    Attributes
+    ----------
+    opened : OpenedInput
+        To read it again.
+    totals : ndarray, (N,)
+        Counts of each cell over all genes of the input.
+    kept : ndarray of bool, (N,)
+        The cells with enough counts.
+    statistics : GeneStatistics
+        Of the common genes, over the kept cells.
+    """
+
+    opened: OpenedInput
+    totals: np.ndarray
+    kept: np.ndarray
+    statistics: GeneStatistics
+
+    @property
+    def name(self) -> str:
+        """Of the input."""
+        return self.opened.name
+
+    def chunks(self, genes: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, sp.csr_matrix]]:
+        """Read the kept cells again.
+
+        Parameters
+        ----------
+        genes : ndarray of int, (m,)
+            Which of the common genes.
+        what : str
+            What the pass is for, at its bar.
+
+        Yields
+        ------
+        numbers : ndarray of int, (n,)
+            Of the cells in the input.
+        counts : csr_matrix, (n, m)
+            Their counts.
+        """
+        columns = self.opened.columns[genes]
+        for start, counts in self.opened.chunks(what):
+            inside = np.flatnonzero(self.kept[start : start + counts.shape[0]])
+            yield start + inside, counts[inside][:, columns]
+
+
+def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
+    """Find the cells with at least `min_counts` counts, and the statistics of their genes.
+
+    Raises
+    ------
+    InputError
+        No cell has that many counts, or a value is no count.
+    """
+    statistics = GeneStatistics(opened.columns.size)
+    totals = np.zeros(opened.reader.shape[0])
+    for start, counts in opened.chunks("genes"):
+        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        totals[start : start + total.size] = total
+        statistics.add(counts[total >= min_counts][:, opened.columns])
+    kept = totals >= min_counts
+    if not kept.any():
+        raise InputError(
+            f"No cell of the input '{opened.name}' has {min_counts} counts, the largest has "
+            f"{totals.max():.0f}: lower min_counts."
+        )
+    dropped = (~kept).sum()
+    logger.info(
+        "%s: %d of %d cells under %d counts, dropped", opened.name, dropped, kept.size, min_counts
+    )
+    return FilteredInput(opened, totals, kept, statistics)

@@ -1,0 +1,25 @@
+"""Tables for people: text files with a tab between columns."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from neuralNMF.io.atomic import atomic_path
+
+
+def write_table(table: pd.DataFrame, path: str | Path, *, digits: int | None = 6) -> None:
+    """Write a table as TSV without its index, whole or not at all; missing values are empty.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row a line.
+    path : str or Path
+        Of the file.
+    digits : int or None
+        Significant digits of numbers that are not whole; None writes each so that it reads back
+        as the same number.
+    """
+    shown = None if digits is None else f"%.{digits}g"
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, float_format=shown, lineterminator="\n")
