@@ -13,7 +13,7 @@ LEVELS = [
     {"errors"},
     {"options"},
     {"kernels"},
-    {"device", "memory", "simulate", "canonical", "labels"},
+    {"threads", "device", "memory", "simulate", "canonical", "labels"},
     {"io"},
     {"solvers"},
     {"cells"},

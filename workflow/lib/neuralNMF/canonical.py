@@ -69,7 +69,8 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
         usage = ((usage_sums / before) @ theta[rows]) * mass
         gone = (mass <= 0) | (usage <= 0)
         order = np.lexsort((-usage, gone))
-        scaled = theta[rows][:, order]
+        # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.
+        scaled = np.ascontiguousarray(theta[rows][:, order])
         scaled *= np.where(gone, 0.0, mass)[order].astype(theta.dtype)
         if before.size > 1:
             scaled /= before[:, None].astype(theta.dtype)

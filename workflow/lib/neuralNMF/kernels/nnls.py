@@ -3,7 +3,7 @@
 minimise 1/2 s'Gs - s'b over s >= 0, for one G (k, k) and many b. Each column starts from the
 support it had last time. Block principal pivoting (Kim & Park 2011, SIAM J. Sci. Comput. 33(6))
 settles nearly all columns, ``LANES`` of them side by side (`side_by_side`); one that has not
-settled after a few exchanges, which happens for nearly dependent columns, is solved by the
+settled after a few exchanges, which happens for nearly dependent variables, is left to the
 active-set method (`active_set`).
 
 Within, G has a unit diagonal (or a zero row and column for a dead factor): the answer does not
@@ -72,37 +72,16 @@ def _set_slack(right, relative, slack):
                 slack[lane] = size
 
 
-@inlined
-def _one_by_one(gram, right, scale, support, solution, factor, lane, tiny, relative_slack):
-    """The active-set method for one column; its factor into one lane of ``factor``."""
-    k = gram.shape[0]
-    order = np.zeros(k + 1, np.int64)
-    lower = np.zeros((k + 1, k + 1))
-    found = np.zeros(k + 1)
-    b = right * scale
-    slack = relative_slack * np.max(np.abs(b))
-    count = active_set(gram, b, order, lower, found, solution, tiny, slack)
-    factor[:, lane] = 0
-    solution[:] = 0
-    support[:] = False
-    for a in range(count):
-        first = order[a] * (order[a] + 1) // 2
-        for c in range(a):
-            factor[first + order[c], lane] = lower[a, c]
-        factor[first + order[a], lane] = 1.0 / lower[a, a]
-        solution[order[a]] = max(found[a], 0.0) * scale[order[a]]
-        support[order[a]] = found[a] > 0
-
-
 @compiled
 def solve_columns(
-    first, last, gram, right, scale, support, solution, factors, tiny, relative_slack
+    first, last, gram, right, scale, support, solution, factors, stubborn, tiny, relative_slack
 ):
     """Solves the rows ``first`` to ``last`` of ``right`` (M, k) into ``solution`` (M, k).
 
     gram, scale: of `unit_diagonal`. ``first``: a multiple of LANES. ``support`` (M, k) bool: where
     to start from, and on return where the solution is positive. ``factors``
     (ceil(M / LANES), k (k + 1) / 2, LANES): for `solve_supports`; none are kept where it is empty.
+    ``stubborn`` (M,) bool: the rows that have not settled and are left to `solve_one_by_one`.
     """
     k = gram.shape[0]
     keeps = factors.shape[0] > 0
@@ -147,11 +126,7 @@ def solve_columns(
                     still += 1
         open_columns = still
     for j in range(first, last):
-        if patience[j - first] >= 0:
-            factor, lane = (factors[j // LANES], j % LANES) if keeps else (own, 0)
-            _one_by_one(
-                gram, right[j], scale, support[j], solution[j], factor, lane, tiny, relative_slack
-            )
+        stubborn[j] = patience[j - first] >= 0
 
 
 @compiled
@@ -170,3 +145,39 @@ def solve_supports(first, last, factors, right, scale, out):
         for lane in range(chosen.size):
             for i in range(k):
                 out[chosen[lane], i] = values[i, lane] * scale[i]
+
+
+@compiled
+def solve_one_by_one(chosen, gram, right, scale, support, solution, factors, tiny, relative_slack):
+    """`solve_columns` by the active-set method, for the chosen rows of ``right``.
+
+    chosen (n,): their numbers; the other arguments as there.
+    """
+    k = gram.shape[0]
+    keeps = factors.shape[0] > 0
+    order = np.zeros(k, np.int64)
+    lower = np.zeros((k, k))
+    values, b, found = np.zeros(k), np.zeros(k), np.zeros(k)
+    for j in chosen:
+        for i in range(k):
+            b[i] = right[j, i] * scale[i]
+        slack = relative_slack * np.max(np.abs(b))
+        count = active_set(gram, b, order, lower, values, found, tiny, slack)
+        for i in range(k):
+            solution[j, i] = 0
+            support[j, i] = False
+        for a in range(count):
+            i = order[a]
+            solution[j, i] = max(values[a], 0.0) * scale[i]
+            support[j, i] = values[a] > 0
+        if not keeps:
+            continue
+        factor = factors[j // LANES]
+        lane = j % LANES
+        for entry in range(factor.shape[0]):
+            factor[entry, lane] = 0
+        for a in range(count):
+            row = order[a] * (order[a] + 1) // 2
+            for c in range(a):
+                factor[row + order[c], lane] = lower[a, c]
+            factor[row + order[a], lane] = 1.0 / lower[a, a]

@@ -27,91 +27,21 @@ def factorise(gram, passive, factor, tiny):
 
     A variable that is off the support, or depends on those before it (its pivot is at most
     ``tiny``), has a pivot of zero: what its row holds beside the pivot is never used.
-
-    Two columns at a time, in tiles of four rows: what is loaded is used twice and four times.
     """
     k = gram.shape[0]
-    for c in range(0, k - 1, 2):
-        one = c * (c + 1) // 2 * LANES  # where row c begins, and row c + 1
-        two = one + (c + 1) * LANES
-        end = c * LANES
-        first, between, second = (
-            spread(gram[c, c]),
-            spread(gram[c + 1, c]),
-            spread(gram[c + 1, c + 1]),
-        )
-        for a in range(0, end, LANES):
-            x, y = load(factor, one + a), load(factor, two + a)
-            first = subtract_product(first, x, x)
-            between = subtract_product(between, x, y)
-            second = subtract_product(second, y, y)
-        first = product(inverse_root(first, tiny), load(passive, end))
-        between = product(between, first)
-        second = subtract_product(second, between, between)
-        second = product(inverse_root(second, tiny), load(passive, end + LANES))
-        store(factor, one + end, first)
-        store(factor, two + end, between)
-        store(factor, two + end + LANES, second)
-        r, row = c + 2, two + (c + 2) * LANES
-        while r + 3 < k:
-            row = _four_rows(gram, factor, r, row, c, one, two, first, between, second)
-            r += 4
-        while r < k:
-            x, y = spread(gram[r, c]), spread(gram[r, c + 1])
-            for a in range(0, end, LANES):
-                own = load(factor, row + a)
-                x = subtract_product(x, own, load(factor, one + a))
-                y = subtract_product(y, own, load(factor, two + a))
-            x = product(x, first)
-            store(factor, row + end, x)
-            store(factor, row + end + LANES, product(subtract_product(y, x, between), second))
-            row += (r + 1) * LANES
-            r += 1
-    if k % 2:
-        row = (k - 1) * k // 2 * LANES
-        end = (k - 1) * LANES
-        last = spread(gram[k - 1, k - 1])
-        for a in range(0, end, LANES):
-            last = subtract_product(last, load(factor, row + a), load(factor, row + a))
-        store(factor, row + end, product(inverse_root(last, tiny), load(passive, end)))
-
-
-@inlined
-def _four_rows(gram, factor, r, row, c, one, two, first, between, second):
-    """Columns c and c + 1 of the rows r to r + 3, the first of which begins at ``row``.
-
-    ``one`` and ``two`` are where the rows c and c + 1 begin; ``first`` and ``second`` the inverses
-    of their pivots, ``between`` the entry of L that they share. Returns where row r + 4 begins.
-    """
-    end = c * LANES
-    row1 = row + (r + 1) * LANES
-    row2 = row1 + (r + 2) * LANES
-    row3 = row2 + (r + 3) * LANES
-    x0, y0 = spread(gram[r, c]), spread(gram[r, c + 1])
-    x1, y1 = spread(gram[r + 1, c]), spread(gram[r + 1, c + 1])
-    x2, y2 = spread(gram[r + 2, c]), spread(gram[r + 2, c + 1])
-    x3, y3 = spread(gram[r + 3, c]), spread(gram[r + 3, c + 1])
-    for a in range(0, end, LANES):
-        x, y = load(factor, one + a), load(factor, two + a)
-        own = load(factor, row + a)
-        x0, y0 = subtract_product(x0, own, x), subtract_product(y0, own, y)
-        own = load(factor, row1 + a)
-        x1, y1 = subtract_product(x1, own, x), subtract_product(y1, own, y)
-        own = load(factor, row2 + a)
-        x2, y2 = subtract_product(x2, own, x), subtract_product(y2, own, y)
-        own = load(factor, row3 + a)
-        x3, y3 = subtract_product(x3, own, x), subtract_product(y3, own, y)
-    x0, x1, x2, x3 = product(x0, first), product(x1, first), product(x2, first), product(x3, first)
-    store(factor, row + end, x0)
-    store(factor, row1 + end, x1)
-    store(factor, row2 + end, x2)
-    store(factor, row3 + end, x3)
-    end += LANES
-    store(factor, row + end, product(subtract_product(y0, x0, between), second))
-    store(factor, row1 + end, product(subtract_product(y1, x1, between), second))
-    store(factor, row2 + end, product(subtract_product(y2, x2, between), second))
-    store(factor, row3 + end, product(subtract_product(y3, x3, between), second))
-    return row3 + (r + 4) * LANES
+    for r in range(k):
+        row = r * (r + 1) // 2 * LANES
+        pivot = spread(gram[r, r])
+        for c in range(r):
+            start = c * (c + 1) // 2 * LANES
+            value = spread(gram[r, c])
+            for a in range(0, c * LANES, LANES):
+                value = subtract_product(value, load(factor, row + a), load(factor, start + a))
+            value = product(value, load(factor, start + c * LANES))
+            store(factor, row + c * LANES, value)
+            pivot = subtract_product(pivot, value, value)
+        end = r * LANES
+        store(factor, row + end, product(inverse_root(pivot, tiny), load(passive, end)))
 
 
 @inlined
@@ -145,20 +75,7 @@ def exchange(gram, right, factor, values, passive, slack, wrong):
     """
     k = gram.shape[0]
     count = spread(0.0)
-    for i in range(0, k - 3, 4):
-        s0, s1 = load(right, i * LANES), load(right, (i + 1) * LANES)
-        s2, s3 = load(right, (i + 2) * LANES), load(right, (i + 3) * LANES)
-        for r in range(k):
-            x = load(values, r * LANES)
-            s0 = subtract_product(s0, x, spread(gram[i, r]))
-            s1 = subtract_product(s1, x, spread(gram[i + 1, r]))
-            s2 = subtract_product(s2, x, spread(gram[i + 2, r]))
-            s3 = subtract_product(s3, x, spread(gram[i + 3, r]))
-        count = _judge(factor, values, passive, slack, i, s0, count)
-        count = _judge(factor, values, passive, slack, i + 1, s1, count)
-        count = _judge(factor, values, passive, slack, i + 2, s2, count)
-        count = _judge(factor, values, passive, slack, i + 3, s3, count)
-    for i in range(k - k % 4, k):
+    for i in range(k):
         slope = load(right, i * LANES)
         for r in range(k):
             slope = subtract_product(slope, load(values, r * LANES), spread(gram[i, r]))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.kernels.nnls import solve_columns, solve_supports, unit_diagonal
+from neuralNMF.kernels.nnls import solve_columns, solve_one_by_one, solve_supports, unit_diagonal
 from neuralNMF.kernels.vectors import LANES, aligned_empty
 from neuralNMF.threads import SERIAL, Threads
 
@@ -58,10 +58,14 @@ def _solve(
     factors = aligned_empty((groups, k * (k + 1) // 2, LANES), np.float64)
     scale, unit = unit_diagonal(np.ascontiguousarray(gram))
     right = np.ascontiguousarray(cross)
-    arrays = unit, right, scale, support, solution, factors, tiny, _SLACK
+    arrays = unit, right, scale, support, solution, factors
+    stubborn = np.zeros(columns, dtype=bool)
     threads.run(
-        lambda first, past: solve_columns(first, past, *arrays), threads.split(columns, LANES)
+        lambda first, past: solve_columns(first, past, *arrays, stubborn, tiny, _SLACK),
+        threads.split(columns, LANES),
     )
+    if stubborn.any():
+        solve_one_by_one(stubborn.nonzero()[0], *arrays, tiny, _SLACK)
     if start is not None:
         start.support = support
     return _Factorised(solution, factors, scale, threads)
