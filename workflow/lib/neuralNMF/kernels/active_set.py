@@ -69,6 +69,24 @@ def _enumerate(inside, order):
 
 
 @inlined
+def _kept(gram, inside, order, lower, solution, tiny):
+    """Factorise the support; what has come to depend on the rest leaves it. Returns its size.
+
+    A part of an independent support is independent; rounding may say otherwise at the threshold.
+    """
+    whole = _enumerate(inside, order)
+    count = _factor(gram, order, whole, lower, tiny)
+    if count < whole:
+        inside[:] = False
+        for a in range(count):
+            inside[order[a]] = True
+        for i in range(inside.shape[0]):
+            if not inside[i]:
+                solution[i] = 0
+    return count
+
+
+@inlined
 def _towards(order, count, values, solution, inside):
     """From ``solution`` towards ``values`` as far as all stay above zero; whether any stopped it.
 
@@ -127,9 +145,8 @@ def active_set(gram, right, order, lower, values, solution, tiny, slack):
             continue
         barred[:] = False
         while _towards(order, count, values, solution, inside):
-            count = _enumerate(inside, order)
-            count = _factor(gram, order, count, lower, tiny)
+            count = _kept(gram, inside, order, lower, solution, tiny)
             _substitute(lower, order, count, right, values)
-    count = _factor(gram, order, _enumerate(inside, order), lower, tiny)
+    count = _kept(gram, inside, order, lower, solution, tiny)
     _substitute(lower, order, count, right, values)
     return count

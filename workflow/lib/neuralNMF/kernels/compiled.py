@@ -9,11 +9,12 @@ import numba
 
 from neuralNMF.kernels.cache import keep
 
-# Sums may be taken in another order (by vectors), but nothing is assumed about NaN and infinities:
-# what is not finite in the data must reach the result. Without the interpreter's lock, so that
-# several threads may run a loop at a time.
+# Nothing is assumed about NaN and infinities: what is not finite in the data must reach the result.
+# Sums are taken in the order written (`vectors` says where they may run over vectors): in another
+# one, the pivots of dependent variables rise above rounding. Without the interpreter's lock, so
+# that several threads may run a loop at a time.
 OPTIONS = {
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    "fastmath": {"contract", "nsz"},
     "error_model": "numpy",
     "nogil": True,
 }

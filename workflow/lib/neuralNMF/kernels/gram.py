@@ -70,9 +70,15 @@ def gram_and_products(rows, other, weights, total):
         count = min(TILE, rows.shape[0] - start)
         take_tile(rows, start, count, x)
         add_gram(x, total)
-        for i in range(start, start + count):
-            for q in range(k):
-                by_other += rows[i, q] * other[i, q]
+        at, end = start * k, (start + count) * k
+        products = spread(0.0)
+        while at + LANES <= end:
+            products = add_product(products, load(rows, at), load(other, at))
+            at += LANES
+        by_other += across(products)
+        while at < end:
+            by_other += rows[at // k, at % k] * other[at // k, at % k]
+            at += 1
     by_weights = 0.0
     for q in range(k):
         for r in range(k):
