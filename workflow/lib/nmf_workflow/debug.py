@@ -1,8 +1,9 @@
 """One job's script in this very process, where a debugger can stop.
 
-``python -m nmf_workflow.debug results/sim/main/layer1.h5nnmf``. Snakemake runs a script in a process of its own, out of reach of pdb and of an IDE's breakpoints.
-Here it only plans: the script gets the same ``snakemake`` object, but its outputs and its log go to
-a folder aside, so that nothing of the workflow's own is overwritten or takes part in reruns.
+Run it as ``python -m nmf_workflow.debug results/sim/main/layer1.h5nnmf``. Snakemake runs a script
+in a process of its own, out of reach of pdb and of an IDE's breakpoints. Here it only plans: the
+script gets the same ``snakemake`` object, but its outputs and its log go to a folder aside, so that
+nothing of the workflow's own is overwritten or takes part in reruns.
 """
 
 import argparse
@@ -135,9 +136,7 @@ def run_here(script: Path, snakemake: Snakemake, *, post_mortem: bool = False) -
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m nmf_workflow.debug", description=__doc__)
-    parser.add_argument(
-        "target", help="a file that a rule makes, as data/sim.h5"
-    )
+    parser.add_argument("target", help="a file that a rule makes, as data/sim.h5")
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="as Snakemake's")
     parser.add_argument("--directory", type=Path, default=Path(), help="as Snakemake's")
     parser.add_argument(
