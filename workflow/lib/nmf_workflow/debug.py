@@ -6,6 +6,8 @@ script gets the same ``snakemake`` object, but its outputs and its log go to a f
 nothing of the workflow's own is overwritten or takes part in reruns.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import pdb
@@ -14,18 +16,10 @@ import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snakemake.api import SnakemakeApi
-from snakemake.exceptions import RuleException, WorkflowError
-from snakemake.iocontainers import Log, OutputFiles, Snakemake
-from snakemake.settings.enums import Quietness
-from snakemake.settings.types import (
-    ConfigSettings,
-    DAGSettings,
-    OutputSettings,
-    ResourceSettings,
-)
+if TYPE_CHECKING:
+    from snakemake.iocontainers import Snakemake
 
 SNAKEFILE = Path(__file__).parents[3] / "Snakefile"
 
@@ -58,6 +52,17 @@ def plan(target: str, directory: Path, configfiles: Sequence[Path]) -> tuple[Pat
     DebugError
         No job with a script makes the file, or Snakemake cannot plan it.
     """
+    # Imported here, since a job that imports this package has no use for them.
+    from snakemake.api import SnakemakeApi
+    from snakemake.exceptions import RuleException, WorkflowError
+    from snakemake.settings.enums import Quietness
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        ResourceSettings,
+    )
+
     quiet = OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False)
     with SnakemakeApi(quiet) as api:
         try:
@@ -82,6 +87,8 @@ def plan(target: str, directory: Path, configfiles: Sequence[Path]) -> tuple[Pat
 
 def as_the_script_gets_it(job: Any) -> Snakemake:
     """The ``snakemake`` object of a job, through pickle as under Snakemake."""
+    from snakemake.iocontainers import Snakemake
+
     given = Snakemake(
         job.input,
         job.output,
@@ -99,6 +106,8 @@ def as_the_script_gets_it(job: Any) -> Snakemake:
 
 def put_aside(snakemake: Snakemake, folder: Path) -> None:
     """Let outputs and log lie below a folder, under the paths that they have in the workflow."""
+    from snakemake.iocontainers import Log, OutputFiles
+
     snakemake.output = OutputFiles(
         toclone=snakemake.output, custom_map=lambda path: str(folder / path)
     )
