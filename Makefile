@@ -16,10 +16,11 @@ SPECS := pyproject.toml constraints.txt
 # More workers than this gain nothing: torch and numba use threads of their own. Tests of one file
 # share what is made once and stay in one process.
 PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+COVERAGE := --cov --cov-report=term
 CODE := workflow tests benchmarks
-SNAKEFILES := Snakefile workflow/rules
+SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
 
-.PHONY: help run test env unit workflow format lint docs docs-check bench clean
+.PHONY: help run test env fast unit workflow format lint docs docs-check bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -28,8 +29,11 @@ help:  ## list the commands
 run: .venv/.run  ## run the workflow on config.yaml (or ARGS="--configfile yours.yaml")
 	$(PY) -m snakemake --cores $(CORES) $(ARGS)
 
-test: .venv/.test  ## all tests
-	$(PYTEST) $(ARGS)
+test: .venv/.test  ## all tests, and how much of the library they reach
+	$(PYTEST) $(COVERAGE) $(ARGS)
+
+fast: .venv/.test  ## tests of the library that take seconds: after each change
+	$(PYTEST) tests/unit -m "not slow" $(ARGS)
 
 env: .venv/.test  ## the environment with all that the tests need
 
@@ -48,6 +52,7 @@ lint: .venv/.test  ## check format and style, change nothing
 	$(PY) -m ruff check $(CODE)
 	$(PY) -m ruff format --check $(CODE)
 	$(PY) -m snakefmt --check $(SNAKEFILES)
+	$(PY) -m codespell_lib
 	$(PY) -m snakemake --lint
 
 docs: .venv/.test  ## write docs/config.md from the schema

@@ -392,6 +392,7 @@ def test_wide_ranges_are_logarithmic_and_one_epoch_draws():
 # Files
 
 
+@pytest.mark.slow
 def test_files_are_the_same_each_time(tmp_path, two_layers, blocks):
     thetas, usages, dead, labels = two_layers
     for folder in ("a", "b"):

@@ -132,7 +132,7 @@ def test_learned_programs_are_no_worse_than_solved_ones(small):
     assert learned.info["mse"] == pytest.approx(error, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["learned", "pmf"])
+@pytest.mark.parametrize("kind", ["learned", pytest.param("pmf", marks=pytest.mark.slow)])
 def test_gradients_are_those_of_finite_differences(kind):
     """Through two layers: of pmf, through both fixed points and the masses between them."""
     rng = np.random.default_rng(1)
