@@ -135,6 +135,18 @@ def test_the_fit_equals_that_of_scipy_where_factors_depend_on_others(problem, se
     assert kuhn_tucker(theta, target, beta) < 1e-6
 
 
+def test_no_column_of_a_deficient_gram_is_left_short_of_the_minimum():
+    worst = 0.0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        factors = int(rng.integers(4, 13))
+        rank = int(rng.integers(2, factors))
+        mixing = rng.random((rank, factors)) if seed % 2 else rng.integers(0, 2, (rank, factors))
+        theta, target = rng.random((40, rank)) @ mixing, 10 * rng.random((40, 60))
+        worst = max(worst, kuhn_tucker(theta, target, solve(theta, target).numpy()))
+    assert worst < 1e-6
+
+
 @pytest.mark.parametrize("support", ["of a problem nearby", "full", "empty", "wrong"])
 def test_where_the_search_starts_from_does_not_change_the_answer(support):
     rng = np.random.default_rng(0)

@@ -87,23 +87,28 @@ def _kept(gram, inside, order, lower, solution, tiny):
 
 
 @inlined
+def _share(start, end):
+    """Of the way from ``start`` >= 0 to ``end`` <= 0, the share that leads to zero."""
+    return start / (start - end) if start > 0 else 0.0
+
+
+@inlined
 def _towards(order, count, values, solution, inside):
     """From ``solution`` towards ``values`` as far as all stay above zero; whether any stopped it.
 
     What reaches zero leaves the support.
     """
-    step = 1.0
+    step, stopped = 1.0, False
     for a in range(count):
         if values[a] <= 0:
-            start = solution[order[a]]
-            step = min(step, start / (start - values[a]) if start > 0 else 0.0)
-    stopped = False
+            step = min(step, _share(solution[order[a]], values[a]))
+            stopped = True
     for a in range(count):
         i = order[a]
-        if values[a] <= 0 and solution[i] <= step * (solution[i] - values[a]):
+        # Not by where the step leads: rounding may leave it a hair above zero, and all where it is.
+        if values[a] <= 0 and _share(solution[i], values[a]) <= step:
             solution[i] = 0
             inside[i] = False
-            stopped = True
         else:
             solution[i] += step * (values[a] - solution[i])
     return stopped
