@@ -6,14 +6,10 @@ CORES ?= all
 # Further arguments: make run ARGS="--configfile configs/pbmc.yaml", make unit ARGS="-k nnls -x"
 ARGS ?=
 
-# Threads that wait sleep: workers, and torch's and numba's pools, share the cores.
-export OMP_WAIT_POLICY ?= PASSIVE
-export NUMBA_THREADING_LAYER ?= workqueue
-
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPECS := pyproject.toml constraints.txt
-# More workers than this gain nothing: torch and numba use threads of their own. Tests of one file
+# More workers than this gain nothing: the fits use threads of their own. Tests of one file
 # share what is made once and stay in one process.
 PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 COVERAGE := --cov --cov-report=term
@@ -64,8 +60,8 @@ docs-check: .venv/.test  ## fail if docs/config.md is not what the schema says
 bench: .venv/.bench  ## all benchmarks (long); results in benchmarks/out
 	$(PY) -m benchmarks $(ARGS)
 
-clean:  ## remove the environment
-	rm -rf .venv
+clean:  ## remove the environment and the compiled loops
+	rm -rf .venv workflow/lib/neuralNMF/kernels/__pycache__
 
 # Stamps: their time stands for the installation.
 .venv/bin/python:

@@ -1,6 +1,6 @@
-"""Set-up of the unit tests: as in the workflow's jobs, threads that wait sleep."""
+"""Set-up of the unit tests."""
 
-from nmf_workflow.environment import share_the_cores
+import torch
 
-# Before torch and numba are imported. Without it a test takes many times as long on a busy machine.
-share_the_cores()
+# As in a fit: many workers with a pool of threads each would take the cores from each other.
+torch.set_num_threads(1)

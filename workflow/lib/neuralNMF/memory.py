@@ -56,8 +56,8 @@ class Demand:
     def fixed(self) -> float:
         """Bytes that do not depend on how many cells of X are held."""
         theta = _COPIES * self.cells * self.rank * self.item
-        # The sums of the threads, each in two precisions, and the factors of the NNLS.
-        small = self.genes * self.rank * (self.threads * (8 + self.item) + 4 * (self.rank + 1))
+        # The sums of the blocks that the threads work on, and the factors of the NNLS.
+        small = self.genes * self.rank * (4 * self.threads * self.item + 4 * (self.rank + 1))
         return _SLACK * theta + _TABLES * self.cells + small + _BASE
 
     @property
