@@ -5,14 +5,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 from neuralNMF.cells.products import CellSums, Move, RowsBlock, rows_products, tensor_products
-from neuralNMF.cells.scaling import NORMALIZATIONS, TRANSFORMS, fit_scaling
+from neuralNMF.cells.scaling import fit_scaling
 from neuralNMF.cells.stream import dataset_products, sample_products
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.sparse import split_rows
 from neuralNMF.kernels.vectors import aligned_zeros
 from neuralNMF.least_squares.network import NeuralNMF
-from neuralNMF.options import LayerOptions
+from neuralNMF.options import NORMALIZATIONS, TRANSFORMS, LayerOptions
 from neuralNMF.solvers.gram import gram
 
 RTOL = {torch.float32: 1e-5, torch.float64: 1e-12}

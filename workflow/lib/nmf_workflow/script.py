@@ -21,9 +21,12 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     the user can act on ends in its one sentence; anything else is a defect and keeps its traceback,
     which the log holds too.
 
-    Args:
-        main: reads the rule's inputs and params, calls the library, writes the outputs.
-        snakemake: the object that Snakemake puts into the script.
+    Parameters
+    ----------
+    main
+        Reads the rule's inputs and params, calls the library, writes the outputs.
+    snakemake
+        The object that Snakemake puts into the script.
     """
     handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
     limit_threads(snakemake.threads)
