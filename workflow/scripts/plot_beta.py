@@ -15,15 +15,16 @@ def main(snakemake):
     beta, symbols = model.betas[layer - 1], model.var["symbol"].to_numpy()
     table = top_genes_table(beta, symbols, model.var.index.to_numpy(), params.top_n)
     write_table(table, snakemake.output.table)
-    figure = plot_top_genes(
-        beta,
-        symbols,
-        layer=layer,
-        top_n=params.top_n,
-        max_thresh=params.max_thresh,
-        dead=model.dead[layer - 1],
-    )
     for path in (snakemake.output.png, snakemake.output.pdf):
+        # A figure for each file: saving one settles its layout, and the second would differ.
+        figure = plot_top_genes(
+            beta,
+            symbols,
+            layer=layer,
+            top_n=params.top_n,
+            max_thresh=params.max_thresh,
+            dead=model.dead[layer - 1],
+        )
         save_figure(figure, path)
 
 
