@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata.io import write_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
@@ -80,6 +79,9 @@ class DatasetWriter:
 
     def finish(self, obs: pd.DataFrame, var: pd.DataFrame, info: dict[str, Any]) -> None:
         """Write ``obs`` (one row a cell appended), ``var`` (one row a gene) and ``info`` (JSON)."""
+        # Only here: reading a data set, which most jobs do, needs no AnnData.
+        from anndata.io import write_elem
+
         if len(obs) != self._cells or len(var) != self.genes:
             raise ValueError(
                 f"tables of {len(obs)} cells and {len(var)} genes for {self._cells} x {self.genes}"

@@ -6,9 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.elements import read_elem
 from neuralNMF.io.regroup import regroup
 from neuralNMF.io.source import (
     CompressedRows,

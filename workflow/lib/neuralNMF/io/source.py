@@ -1,18 +1,22 @@
 """Where the rows of counts come from: what every format is reduced to before it is checked."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.spill import CsrSpill
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DENSE_BLOCK = 1 << 23  # values of a dense matrix read at once: 64 MiB in float64
 
