@@ -27,6 +27,7 @@ NAMES = (
     "klnmf",
     "solvers",
     "guide",
+    "startup",
 )
 
 

@@ -18,7 +18,7 @@ from neuralNMF.plots.hierarchy import plot_hierarchy
 from neuralNMF.plots.labels import OTHER, as_categories, label_colours, sample_cells
 from neuralNMF.plots.loss import plot_loss
 from neuralNMF.plots.programs import gene_class, top_genes_table
-from neuralNMF.plots.theta import common_limit, plot_usage, theta_figures
+from neuralNMF.plots.theta import common_limit, plot_theta, plot_usage
 
 K, GENES_PER_BLOCK = 4, 25
 
@@ -144,11 +144,10 @@ def test_sample_with_more_labels_than_cells_to_draw(rng):
 
 def test_usage_shows_the_shares_in_cluster_order(two_layers):
     thetas, usages, dead, labels = two_layers
-    figures = theta_figures(
-        thetas, usages, dead, rng=np.random.default_rng(0), labels=labels, max_cells=1000
+    figure = plot_theta(
+        usages, 1, dead=dead[0], rng=np.random.default_rng(0), labels=labels, max_cells=1000
     )
-    assert sorted(figures) == ["hierarchy_l2", "theta_l1", "theta_l2"]
-    axes, image = heat_map(figures["theta_l1"])
+    axes, image = heat_map(figure)
     names = [tick.get_text() for tick in axes.get_xticklabels()]
     assert sorted(names) == ["P1", "P2", "P3", "P4", "P5", "P6 (dead)"]
     assert names[-1] == "P6 (dead)"
@@ -160,27 +159,32 @@ def test_usage_shows_the_shares_in_cluster_order(two_layers):
     np.testing.assert_allclose(
         shown[np.lexsort(shown.T)], expected[np.lexsort(expected.T)], atol=1e-9
     )
-    text = words(figures["theta_l1"])
+    text = words(figure)
     assert "Layer 1: programs used by 300 cells" in text
     assert "share of the cell's fitted expression (%)" in text
     assert "sample" not in text
 
 
 def test_one_colour_scale_for_all_layers(two_layers):
-    thetas, usages, dead, _ = two_layers
-    figures = theta_figures(thetas, usages, dead, rng=np.random.default_rng(0))
-    limits = {heat_map(figures[f"theta_l{n}"])[1].get_clim() for n in (1, 2)}
-    assert len(limits) == 1
-    assert limits.pop()[0] == 0
+    _, usages, dead, _ = two_layers
+    figures = [
+        plot_theta(usages, layer, dead=dead[layer - 1], rng=np.random.default_rng(0))
+        for layer in (1, 2)
+    ]
+    assert len({heat_map(figure)[1].get_clim() for figure in figures}) == 1
+    assert heat_map(figures[0])[1].get_clim()[0] == 0
+    # That of a layer by itself is another.
+    alone = plot_theta(usages[1:], 1, dead=dead[1], rng=np.random.default_rng(0))
+    assert heat_map(alone)[1].get_clim() != heat_map(figures[0])[1].get_clim()
 
 
 def test_a_sample_is_said_in_the_title(two_layers):
-    thetas, usages, dead, labels = two_layers
+    _, usages, dead, labels = two_layers
 
     def draw(**more):
         rng = np.random.default_rng(0)
-        figures = theta_figures(thetas, usages, dead, rng=rng, max_cells=100, **more)
-        return words(figures["theta_l2"]), figures["theta_l2"]
+        figure = plot_theta(usages, 2, dead=dead[1], rng=rng, max_cells=100, **more)
+        return words(figure), figure
 
     text, figure = draw(labels=labels)
     assert "sample of 100 of 300, stratified by celltype" in text
@@ -190,14 +194,6 @@ def test_a_sample_is_said_in_the_title(two_layers):
     assert [entry.split()[0] for entry in entries] == ["B", "NK", "T"]
     assert sum(int(entry.split("(")[1][:-1]) for entry in entries) == 100
     assert "drawn at random" in draw()[0]
-
-
-def test_only_what_is_asked_for_is_drawn(two_layers):
-    thetas, usages, dead, _ = two_layers
-    rng = np.random.default_rng(0)
-    assert list(theta_figures(thetas, usages, dead, rng=rng, names={"theta_l2"})) == ["theta_l2"]
-    with pytest.raises(InputError, match=r"'theta_l3'.*2 layers"):
-        theta_figures(thetas, usages, dead, rng=rng, names={"theta_l3"})
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 3), (30, 100)])
@@ -216,9 +212,8 @@ def test_cells_without_counts_and_common_limit():
 def test_hierarchy_orders_fine_programs_below_their_coarse_one():
     theta = np.array([[0.1, 0.9], [1.0, 0.0], [0.0, 0.0], [0.7, 0.3], [0.2, 1.8]])
     off = np.array([False, False, True, False, False])
-    figure = plot_hierarchy(
-        theta, layer=2, fine_dead=off, fine_totals=np.array([4.0, 3.0, 0.0, 2.0, 1.0])
-    )
+    usage = np.array([[1.0, 3.0, 0.0, 2.0, 0.0], [3.0, 0.0, 0.0, 0.0, 1.0]])
+    figure = plot_hierarchy(theta, layer=2, fine_dead=off, fine_usage=usage)
     axes, image = heat_map(figure)
     assert [tick.get_text() for tick in axes.get_yticklabels()] == [
         "P2", "P4", "P1", "P5", "P3 (dead)",
@@ -397,14 +392,17 @@ def test_files_are_the_same_each_time(tmp_path, two_layers, blocks):
     thetas, usages, dead, labels = two_layers
     for folder in ("a", "b"):
         rng = np.random.default_rng(3)
-        figures = theta_figures(thetas, usages, dead, rng=rng, labels=labels, max_cells=200)
-        figures["beta"] = plot_top_genes(*blocks, layer=1)
-        figures["loss"] = plot_loss(history())
+        figures = {
+            "theta": plot_theta(usages, 2, dead=dead[1], rng=rng, labels=labels, max_cells=200),
+            "hierarchy": plot_hierarchy(thetas[1], layer=2, fine_usage=usages[0]),
+            "beta": plot_top_genes(*blocks, layer=1),
+            "loss": plot_loss(history()),
+        }
         for name, figure in figures.items():
             for kind in ("png", "pdf"):
                 save_figure(figure, tmp_path / folder / f"{name}.{kind}")
     files = sorted((tmp_path / "a").iterdir())
-    assert len(files) == 10
+    assert len(files) == 8
     for file in files:
         content = file.read_bytes()
         assert content == (tmp_path / "b" / file.name).read_bytes(), file.name

@@ -8,14 +8,14 @@ from neuralNMF.cells.block import Move
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.products import CellSums, rows_products, tensor_products
 from neuralNMF.cells.rows import RowsBlock
-from neuralNMF.cells.scaling import NORMALIZATIONS, TRANSFORMS, fit_scaling
+from neuralNMF.cells.scaling import fit_scaling
 from neuralNMF.cells.stream import dataset_products, sample_products
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.kernels.vectors import TILE, aligned_zeros
 from neuralNMF.least_squares.network import NeuralNMF
-from neuralNMF.options import LayerOptions
+from neuralNMF.options import NORMALIZATIONS, TRANSFORMS, LayerOptions
 from neuralNMF.solvers.gram import gram
 from neuralNMF.threads import Threads
 

@@ -3,14 +3,9 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from neuralNMF.cells.scaling import (
-    NORMALIZATIONS,
-    TRANSFORMS,
-    Scaling,
-    fit_scaling,
-    scaled_matrix,
-)
+from neuralNMF.cells.scaling import Scaling, fit_scaling, scaled_matrix
 from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.options import NORMALIZATIONS, TRANSFORMS
 
 FUNCTIONS = {"none": lambda x: x, "sqrt": np.sqrt, "log1p": np.log1p}
 

@@ -1,5 +1,6 @@
 """The config: defaults, what counts as the same, and one sentence for everything that is wrong."""
 
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,8 +11,9 @@ import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
 from neuralNMF.dataset import DatasetOptions
-from neuralNMF.options import LOSSES, LayerOptions
-from nmf_workflow import problems, schema
+from neuralNMF.options import CHOICES, LOSSES, LayerOptions
+from neuralNMF.simulate import MODES
+from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan
 
@@ -267,10 +269,24 @@ def test_the_config_offers_what_the_library_takes():
     assert {key: keys[key] for key in library if key not in decided} == {
         key: value for key, value in library.items() if key not in decided
     }
-    assert problems.LOSSES == LOSSES
     dataset = {field.name: field.default for field in fields(DatasetOptions)}
     dataset.pop("hvg_theta")
     assert {key: keys[f"dataset.{key}"] for key in dataset} == dataset
+
+
+def test_the_config_offers_the_library_s_choices():
+    offered = {path: list(node["enum"]) for path, node in schema.all_keys() if "enum" in node}
+    assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
+    for key in ("normalize", "loss"):  # the config's own choice, which the plan settles
+        offered[key].remove("auto")
+    assert {key: tuple(values) for key, values in offered.items()} == CHOICES
+    assert {loss for losses in LOSSES.values() for loss in losses} == set(CHOICES["loss"])
+
+
+def test_phrases_name_the_choices():
+    for path, node in schema.all_keys():
+        for value in node.get("enum", []):
+            assert re.search(rf"\b{value}\b", node["allowed"]), path
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -32,9 +32,7 @@ def test_everything_runs_once(stubbed: Workflow, done: Workflow):
     [
         pytest.param({"plots": {"top_n": 5}}, {"plot_beta": 2}, id="top_n"),
         pytest.param({"plots": {"max_thresh": 9}}, {"plot_beta": 2}, id="max_thresh"),
-        pytest.param(
-            {"plots": {"max_cells": 50}}, {"plot_theta": 2, "plot_hierarchy": 1}, id="max_cells"
-        ),
+        pytest.param({"plots": {"max_cells": 50}}, {"plot_theta": 2}, id="max_cells"),
         pytest.param({"epochs": [5, 7]}, {"train_layer2": 1, **ALL_PLOTS}, id="epochs of layer 2"),
         pytest.param({"joint": False}, {"train_layer2": 1, **ALL_PLOTS}, id="joint"),
         pytest.param({"seed": 1}, {"train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}, id="seed"),

@@ -38,12 +38,8 @@ rule plot_hierarchy:
     resources:
         mem_mb=mem_mb,
         runtime=runtime,
-    params:
-        labels=None,
-        max_cells=PLAN.plot("max_cells"),
-        seed=0,
     script:
-        "../scripts/plot_theta.py"
+        "../scripts/plot_hierarchy.py"
 
 
 rule plot_beta:

@@ -1,31 +1,28 @@
-"""Draw the cells' usage of the programs, and how the layers' programs are made of each other."""
-
-from pathlib import Path
+"""Draw how the cells use the programs of a layer."""
 
 import numpy as np
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
 from neuralNMF.labels import label_column
-from neuralNMF.plots.theta import theta_figures
-from nmf_workflow.script import run
+from neuralNMF.plots.theta import plot_theta
+from nmf_workflow.script import layer_to_draw, run
 
 
 def main(snakemake):
-    """Write each picture in the outputs; its name says which one it is."""
-    params = snakemake.params
+    """Model in, one picture out in every format that the outputs name."""
+    labels = snakemake.params.labels
     model = load_model(snakemake.input.model)
-    labels = params.get("labels")
-    figures = theta_figures(
-        model.thetas,
+    layer = layer_to_draw(snakemake.wildcards, len(model.layers))
+    figure = plot_theta(
         model.usages,
-        model.dead,
-        rng=np.random.default_rng(params.get("seed", 0)),
+        layer,
+        dead=model.dead[layer - 1],
+        rng=np.random.default_rng(0),
         labels=label_column(model.obs, labels) if labels else None,
-        max_cells=params.get("max_cells", 5000),
-        names={Path(path).stem for path in snakemake.output},
+        max_cells=snakemake.params.max_cells,
     )
     for path in snakemake.output:
-        save_figure(figures[Path(path).stem], path)
+        save_figure(figure, path)
 
 
 run(main, snakemake)

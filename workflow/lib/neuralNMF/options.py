@@ -1,52 +1,106 @@
-"""What one layer's fit needs to know, checked at the door."""
+"""What can be asked of a fit: choices, which of them go together, and `LayerOptions`.
+
+Shared with the workflow, which checks its config by them before torch is imported; so nothing here
+imports more than the standard library.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
-from neuralNMF.cells.scaling import NORMALIZATIONS, TRANSFORMS
 from neuralNMF.errors import InputError
 
-_ALLOWED: dict[str, tuple[str, ...]] = {
-    "optimizer": ("auto", "adam", "gd"),
-    "normalize": NORMALIZATIONS,
-    "transform": TRANSFORMS,
-    "beta": ("lsq", "pmf", "learned"),
-    "loss": ("reconstruction", "energy", "poisson"),
-    "init": ("nmf", "random"),
-    "precision": ("float32", "float64"),
-}
+NORMALIZATIONS = ("counts", "library", "variance")
+TRANSFORMS = ("none", "sqrt", "log1p")
 # Losses that each kind of programs can be trained by, the usual one first.
 LOSSES: dict[str, tuple[str, ...]] = {
     "lsq": ("reconstruction", "energy"),
     "pmf": ("poisson",),
     "learned": ("reconstruction", "poisson"),
 }
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("auto", "adam", "gd"),
+    "normalize": NORMALIZATIONS,
+    "transform": TRANSFORMS,
+    "beta": tuple(LOSSES),
+    "loss": ("reconstruction", "energy", "poisson"),
+    "init": ("nmf", "random"),
+    "precision": ("float32", "float64"),
+}
+# What `loss: poisson` asks for: it models raw counts, with library sizes of its own.
+RAW_COUNTS = {"normalize": "counts", "transform": "none"}
+# Options that may differ from layer to layer, beside the rank.
+PER_LAYER = ("epochs", "lr", "device")
+# Options that say where a fit runs and in how much memory; they change its result by rounding only.
+WHERE = ("device", "data_mem_size", "threads")
+# Options that only `beta: pmf` has, and options of the labels that guide a Poisson fit.
+PRIOR = ("prior_shape", "prior_rate")
+GUIDE = ("labels", "guide", "guide_layer")
+# Options of a data set that are lists of genes, or the path of a file with one.
+GENE_LISTS = ("include", "exclude", "genes")
 
 
 @dataclass(frozen=True)
 class LayerOptions:
     """Options of `fit_layer`, for the layer that it adds.
 
-    Raises InputError on a value out of range.
+    Parameters
+    ----------
+    rank
+        Number of programs of the layer.
+    epochs
+        Limit of the epochs of joint training, which stops earlier by itself.
+    lr
+        Step size of ``adam`` and ``gd``; ``auto`` chooses it.
+    optimizer
+        ``auto`` (the loss never rises), ``adam`` or ``gd``.
+    normalize
+        Factors of cells and genes: ``counts`` (none), ``library`` (every cell to the median total)
+        or ``variance`` (that, and every gene to unit variance).
+    transform
+        Function of the counts, after the cells' factor and before the genes': ``none``, ``sqrt`` or
+        ``log1p``.
+    beta
+        How the programs are found: ``lsq`` by least squares from Theta, ``pmf`` by Poisson matrix
+        factorization, ``learned`` as parameters that are trained like Theta.
+    loss
+        What training lowers; `LOSSES` says which goes with which ``beta``.
+    init
+        Start of the layer: ``nmf`` factorizes the layer before, ``random`` draws it.
+    joint
+        Whether the earlier layers are trained too.
+    tol, patience
+        Training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
+    seed
+        Of everything that is drawn at random.
+    device
+        Where the cells' side is computed: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``auto``.
+    precision
+        Of the cells' side: ``float32`` or ``float64``.
+    data_mem_size
+        Cells held in memory at a time; None holds all.
+    threads
+        Of the host; None takes torch's own number.
+    prior_shape, prior_rate
+        Gamma prior of the programs of ``beta: pmf``.
+    labels
+        Column of ``obs`` whose classes guide a Poisson fit.
+    guide
+        Weight of the classifier's cross-entropy beside half the deviance; 0 does not guide.
+    guide_layer
+        Number of the layer whose usage the classifier sees.
 
-    rank: programs of the layer. epochs: the limit of joint training, which stops by itself. lr:
-    step size; ``auto`` needs none. optimizer: ``auto`` (monotone), ``adam`` or ``gd``. normalize,
-    transform: see `scaling`. beta: how programs are found from Theta. loss: what training lowers.
-    init: ``nmf`` pretrains the layer, ``random`` does not. joint: train the earlier layers too.
-    tol, patience: training ends once the loss fell by less than ``tol`` of itself over ``patience``
-    epochs. seed: of the random start. device, precision: of the cells' side. data_mem_size: cells
-    held in memory, None for all. threads: of the host, None for torch's own number. prior_shape,
-    prior_rate: of the Gamma prior of ``beta: pmf``, see `poisson.posterior.GammaPrior`. labels,
-    guide, guide_layer: the column of ``obs`` whose classes guide a Poisson fit, the weight of the
-    classifier's cross-entropy (0: no guide) and the layer whose usage it sees.
+    Raises
+    ------
+    InputError
+        If a value is out of range, or two do not go together.
     """
 
     rank: int
     epochs: int = 300
     lr: float | str = "auto"
-    optimizer: Literal["auto", "adam", "gd"] = "auto"
+    optimizer: str = "auto"
     normalize: str = "counts"
     transform: str = "none"
     beta: str = "lsq"
@@ -67,7 +121,7 @@ class LayerOptions:
     guide_layer: int = 1
 
     def __post_init__(self) -> None:
-        for name, allowed in _ALLOWED.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 listed = ", ".join(allowed)
                 raise InputError(f"{name} is {getattr(self, name)!r}: it may be {listed}.")
@@ -100,7 +154,7 @@ class LayerOptions:
                 f"'beta: {self.beta}' cannot be trained by 'loss: {self.loss}': take {fitting}, or "
                 f"{' or '.join(others)} for that loss."
             )
-        raw = (self.normalize, self.transform) == ("counts", "none")
+        raw = all(getattr(self, name) == value for name, value in RAW_COUNTS.items())
         if self.loss == "poisson" and not raw:
             raise InputError(
                 "'loss: poisson' models raw counts, with library sizes of its own, but normalize "
@@ -117,8 +171,7 @@ class LayerOptions:
 
     def plain(self) -> dict[str, Any]:
         """What shaped the result, in plain types; not where and with how many threads it ran."""
-        left_out = {"device", "threads", "data_mem_size"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHERE}
 
 
 def _is_number(value: object) -> bool:

@@ -26,8 +26,10 @@ except NeuralNMFError as error:
 def missing_device(names: Iterable[str]) -> str | None:
     """The sentence about the first device asked for that this machine lacks, None if there is none.
 
-    Args:
-        names: devices as in the config; ``auto`` and ``cpu`` are always here.
+    Parameters
+    ----------
+    names
+        Devices as in the config; ``auto`` and ``cpu`` are always here.
     """
     asked = sorted(set(names) - {"auto", "cpu"})
     if not asked:

@@ -6,24 +6,19 @@ the rules that it touches and no others.
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from neuralNMF.options import GENE_LISTS, GUIDE, PER_LAYER, PRIOR, WHERE, LayerOptions
+
 from nmf_workflow.config import Config
-from nmf_workflow.problems import GENE_LISTS
 from nmf_workflow.resources import uses_gpu
 
-# Keys of a run that are the same for all of its layers.
-FIT_KEYS = (
-    "optimizer",
-    "transform",
-    "beta",
-    "loss",
-    "init",
-    "tol",
-    "patience",
-    "seed",
-    "precision",
+# Options of a fit that every layer of a run has, with the same value.
+SHARED = sorted(
+    {field.name for field in fields(LayerOptions)}
+    - {"rank", "normalize", "joint", *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
@@ -140,19 +135,18 @@ class Plan:
         """
 
         def options(wildcards: Wildcards) -> dict[str, Any]:
-            run = self.config.runs[wildcards.run]
-            own = {key: run[key] for key in FIT_KEYS}
-            own |= {key: run[key][number - 1] for key in ("epochs", "lr")}
-            own |= {"rank": run["layers"][number - 1]}
-            own |= {"normalize": self.normalization(wildcards)}
+            run = {**self.config.runs[wildcards.run], "labels": self.labels(wildcards)}
+            chosen = {key: run[key] for key in SHARED}
+            chosen |= {key: run[key][number - 1] for key in PER_LAYER if key not in WHERE}
+            chosen |= {"rank": run["layers"][number - 1]}
+            chosen |= {"normalize": self.normalization(wildcards)}
             if run["beta"] == "pmf":
-                own |= {key: run[key] for key in ("prior_shape", "prior_rate")}
+                chosen |= {key: run[key] for key in PRIOR}
             if run["guide"] > 0:
-                own |= {key: run[key] for key in ("guide", "guide_layer")}
-                own |= {"labels": self.labels(wildcards)}
+                chosen |= {key: run[key] for key in GUIDE}
             if number > 1:
-                own |= {"joint": run["joint"]}
-            return dict(sorted(own.items()))
+                chosen |= {"joint": run["joint"]}
+            return dict(sorted(chosen.items()))
 
         return options
 

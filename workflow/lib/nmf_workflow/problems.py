@@ -5,25 +5,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, RAW_COUNTS
 
 from nmf_workflow import schema
+from nmf_workflow.samples import Sample
 from nmf_workflow.schema import Node
-
-if TYPE_CHECKING:
-    from nmf_workflow.config import Sample
-
-PER_LAYER = ("epochs", "lr", "device")
-GENE_LISTS = ("include", "exclude", "genes")
-# Losses that each kind of programs can be trained by, the one that ``auto`` takes first.
-LOSSES = {
-    "lsq": ("reconstruction", "energy"),
-    "pmf": ("poisson",),
-    "learned": ("reconstruction", "poisson"),
-}
 
 
 def schema_problems(data: Mapping[str, Any]) -> Iterator[str]:
@@ -67,7 +57,7 @@ def suggestion(key: Any, known: list[str]) -> str:
     return f"; did you mean {show(close[0])}?" if close else f"; known: {', '.join(known)}."
 
 
-def sample_problems(sample: "Sample", data: Mapping[str, Any]) -> Iterator[str]:
+def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a sample beyond the schema; missing files among it, before any work."""
     where = f"samples.{sample.name}"
     entry = data["samples"][sample.name]
@@ -119,7 +109,8 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
     if fit["guide"] > 0:
         yield from guide_problems(fit, data, at)
     for key, model in (("beta", "pmf"), ("loss", "poisson")):
-        for other, allowed in (("normalize", ("auto", "counts")), ("transform", ("none",))):
+        for other, raw in RAW_COUNTS.items():
+            allowed = ("auto", raw) if other == "normalize" else (raw,)
             if fit[key] == model and fit[other] not in allowed:
                 yield (
                     f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "

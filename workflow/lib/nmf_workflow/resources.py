@@ -22,11 +22,11 @@ SECONDS_PER_PRODUCT = 2e-9
 START_EPOCHS = 100
 # A stored non-zero: its value and its column.
 BYTES_PER_NONZERO = 8
-# Selected genes found in a cell: fewer than this, and the cells' loadings weigh more than assumed.
+# Selected genes found in a cell: with fewer than this, Theta_1 weighs more than assumed.
 GENES_IN_A_CELL = 100
-# Copies of the cells' loadings that a fit holds at a time.
-LOADINGS = 4
-# Of what is counted, for what is not.
+# Copies of Theta_1, the cells' usage of the programs, that a fit holds at a time.
+THETA_COPIES = 4
+# For what the formulas leave out.
 MARGIN = 1.3
 
 Function = Callable[..., Any]
@@ -53,12 +53,12 @@ class Needs:
         wide = 2 if any(run["precision"] == "float64" for run in runs) else 1
         on_gpu = any(uses_gpu(run["device"][number - 1]) for run in runs)
         base = FIT_BASE_MB + (GPU_BASE_MB if on_gpu else 0)
-        loadings = LOADINGS * 4 * rank / (BYTES_PER_NONZERO * GENES_IN_A_CELL)
+        theta = THETA_COPIES * 4 * rank / (BYTES_PER_NONZERO * GENES_IN_A_CELL)
 
         def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
             size = input.size_mb
             held = self.held_mb(wildcards.sample, number, size)
-            return again(base + MARGIN * wide * (held + loadings * size), attempt)
+            return again(base + MARGIN * wide * (held + theta * size), attempt)
 
         return mem_mb
 

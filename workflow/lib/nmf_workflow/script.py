@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from neuralNMF.errors import NeuralNMFError
+from neuralNMF.errors import InputError, NeuralNMFError
 
 logger = logging.getLogger("neuralNMF")
 
@@ -21,9 +21,12 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     the user can act on ends in its one sentence; anything else is a defect and keeps its traceback,
     which the log holds too.
 
-    Args:
-        main: reads the rule's inputs and params, calls the library, writes the outputs.
-        snakemake: the object that Snakemake puts into the script.
+    Parameters
+    ----------
+    main
+        Reads the rule's inputs and params, calls the library, writes the outputs.
+    snakemake
+        The object that Snakemake puts into the script.
     """
     handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
     limit_threads(snakemake.threads)
@@ -39,6 +42,32 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         sys.exit(1)
     finally:
         stop_logging(handlers)
+
+
+def layer_to_draw(wildcards: Any, depth: int, *, first: int = 1) -> int:
+    """The layer that a picture's file name asks for.
+
+    Parameters
+    ----------
+    wildcards
+        Of the rule, with ``layer``.
+    depth
+        Layers of the model.
+    first
+        The first layer of which there is such a picture.
+
+    Raises
+    ------
+    InputError
+        If there is no such picture of this layer.
+    """
+    layer = int(wildcards.layer)
+    if not first <= layer <= depth:
+        raise InputError(
+            f"There is no such picture of layer {layer}: the run has {depth} layers, and the first "
+            f"that is drawn is layer {first}."
+        )
+    return layer
 
 
 def start_logging(path: Path | None) -> list[logging.Handler]:

@@ -12,9 +12,6 @@ import scipy.sparse as sp
 
 from neuralNMF.io.dataset import Dataset
 
-NORMALIZATIONS = ("counts", "library", "variance")
-TRANSFORMS = ("none", "sqrt", "log1p")
-
 _CHUNK = 50_000
 
 

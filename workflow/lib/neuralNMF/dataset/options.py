@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralNMF.errors import InputError
+from neuralNMF.options import GENE_LISTS
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class DatasetOptions:
     def plain(self) -> dict[str, Any]:
         """The options as JSON types; of a list's file only the name, since folders differ."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        for name in ("include", "exclude", "genes"):
+        for name in GENE_LISTS:
             value = values[name]
             if isinstance(value, str | Path):
                 values[name] = Path(value).name

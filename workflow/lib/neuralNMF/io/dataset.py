@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
+from neuralNMF.io.elements import read_elem
 
 __all__ = ["Dataset", "DatasetWriter", "open_dataset", "write_dataset"]
 

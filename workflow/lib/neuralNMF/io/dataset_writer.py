@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from anndata.io import write_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
@@ -117,6 +116,9 @@ class DatasetWriter:
         ValueError
             The tables do not fit the counts, or fewer non-zeros came than were announced.
         """
+        # Only here: reading a data set, which most jobs do, needs no AnnData.
+        from anndata.io import write_elem
+
         if len(obs) != self._cells or len(var) != self.genes:
             raise ValueError(
                 f"tables of {len(obs)} cells and {len(var)} genes for {self._cells} x {self.genes}"

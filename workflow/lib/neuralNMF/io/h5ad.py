@@ -6,10 +6,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.contents import Contents, RowSource, check_range
+from neuralNMF.io.elements import read_elem
 from neuralNMF.io.hdf5_rows import CompressedRows, DenseRows, check_indptr, readable
 from neuralNMF.io.sort_by_cell import sort_by_cell
 

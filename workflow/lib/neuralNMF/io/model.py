@@ -9,15 +9,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import anndata
 import h5py
 import numpy as np
 import pandas as pd
-from anndata.io import read_elem
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.dataset_writer import storable
+from neuralNMF.io.elements import read_elem
 
 HISTORY_COLUMNS = {
     "depth": "int64",
@@ -121,6 +119,11 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
     InputError
         The parts of the model do not fit together.
     """
+    # Only here: most jobs read models, and these take longer to import than they work.
+    import anndata
+
+    from neuralNMF.io.dataset_writer import storable
+
     model.check()
     path = Path(path)
     uns: dict[str, Any] = {

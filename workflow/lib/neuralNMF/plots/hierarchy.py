@@ -23,13 +23,20 @@ def plot_hierarchy(
     layer: int,
     fine_dead: np.ndarray | None = None,
     dead: np.ndarray | None = None,
-    fine_totals: np.ndarray | None = None,
+    fine_usage: np.ndarray | None = None,
 ) -> Figure:
     """How each program of layer - 1 (rows) is made up of programs of `layer` (columns).
 
-    theta: (k_{l-1}, k_l) as saved: rows sum to about 1 and are drawn as percent of their sum;
-    fine_dead: (k_{l-1},) and dead: (k_l,) bool; fine_totals: (k_{l-1},) usage summed over the
-    cells, drawn as bars in percent.
+    Parameters
+    ----------
+    theta
+        Theta_l (k_{l-1}, k_l); rows sum to about 1 and are drawn as percent of their sum.
+    layer
+        Number l of the coarser of the two layers, from 2.
+    fine_dead, dead
+        (k_{l-1},) and (k_l,) bool, programs that no cell uses; by default none.
+    fine_usage
+        U_{l-1} (N, k_{l-1}); each program's share of its sum over the cells is drawn as a bar.
     """
     fine, coarse = theta.shape
     fine_dead = np.zeros(fine, dtype=bool) if fine_dead is None else fine_dead
@@ -56,10 +63,11 @@ def plot_hierarchy(
     bars.tick_params(axis="y", labelleft=False, length=0)
     for side in ("top", "right"):
         bars.spines[side].set_visible(False)
-    if fine_totals is None:
+    if fine_usage is None:
         hide_frame(bars)
     else:
-        share = 100 * fine_totals / max(fine_totals.sum(), np.finfo(float).tiny)
+        totals = fine_usage.sum(axis=0, dtype=np.float64)
+        share = 100 * totals / max(totals.sum(), np.finfo(float).tiny)
         bars.barh(np.arange(fine), share[order], color=DEAD_COLOUR, height=0.7)
         bars.set_xlabel("share of all cells'\nexpression (%)", fontsize=8)
         bars.tick_params(axis="x", labelsize=8)

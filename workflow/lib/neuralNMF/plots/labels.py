@@ -2,7 +2,6 @@
 
 import re
 
-import matplotlib
 import numpy as np
 import pandas as pd
 
@@ -56,6 +55,8 @@ def _by_number(value: object) -> list[tuple[int, int, str]]:
 
 def label_colours(names: list[str]) -> np.ndarray:
     """Colours for the n names of `as_categories`, (n, 3); greys for what is no label."""
+    import matplotlib  # counting cells by label needs the rest of this module only
+
     if len(names) <= 10:
         palette = np.array(matplotlib.colormaps["tab10"].colors)
         # The palette's grey is kept for cells without a label.

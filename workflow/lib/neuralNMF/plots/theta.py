@@ -1,10 +1,10 @@
-"""Pictures of the cells' loadings and of the hierarchy.
+"""Picture of the cells' usage of the programs.
 
 N cells, k_l programs of layer l. Usage U_l (N, k_l) carries each cell's expression per program
 (the rows of beta sum to 1), so its row shares are shares of the cell's fitted expression.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from neuralNMF.errors import InputError
 from neuralNMF.plots.cluster import Tree, cluster
-from neuralNMF.plots.hierarchy import plot_hierarchy
 from neuralNMF.plots.labels import as_categories, label_colours, sample_cells
 from neuralNMF.plots.style import (
     COLOUR_MAP,
@@ -30,61 +28,45 @@ BRANCHES = 60  # merges drawn of the cells' tree: below, lines run together
 REPEAT = 24  # image columns a program
 
 
-def theta_figures(
-    thetas: Sequence[np.ndarray],
+def plot_theta(
     usages: Sequence[np.ndarray],
-    dead: Sequence[np.ndarray],
+    layer: int,
     *,
+    dead: np.ndarray,
     rng: np.random.Generator,
     labels: pd.Series | None = None,
     max_cells: int = 5000,
-    names: Collection[str] | None = None,
-) -> dict[str, Figure]:
-    """Pictures of a model's Theta: "theta_l1" ... "theta_lL", "hierarchy_l2" ... "hierarchy_lL".
+) -> Figure:
+    """How the cells use the programs of one layer, with the colour scale that all layers share.
 
-    thetas, usages, dead: one for each layer, as in `neuralNMF.io.model.Model`; labels: (N,), its
-    name is written in the legend; names: those to draw, by default all. The same cells and the
-    same colour scale in all layers, whichever are drawn.
+    Parameters
+    ----------
+    usages
+        U_l (N, k_l) of every layer of the model.
+    layer
+        Number of the layer to draw, from 1.
+    dead
+        (k_l,) bool, the layer's programs that no cell uses.
+    rng
+        Draws the sample of cells; the same generator draws the same cells whatever the layer.
+    labels
+        (N,), their name stands in the legend; by default the cells have no colours.
+    max_cells
+        Largest number of cells that are drawn.
     """
-    depth = len(thetas)
-    known = [f"theta_l{n}" for n in range(1, depth + 1)]
-    known += [f"hierarchy_l{n}" for n in range(2, depth + 1)]
-    names = known if names is None else names
-    if unknown := sorted(set(names) - set(known)):
-        raise InputError(
-            f"There is no picture {unknown[0]!r} of a model of {depth} layers, "
-            f"only {', '.join(known)}."
-        )
     cells = len(usages[0])
     categories = None if labels is None else as_categories(labels)
     kept = sample_cells(cells, max_cells, rng=rng, labels=categories)
     shares = [row_percent(usage[kept]) for usage in usages]
-    limit = common_limit(shares)
-    figures = {}
-    for layer, (share, off) in enumerate(zip(shares, dead, strict=True), start=1):
-        if f"theta_l{layer}" not in names:
-            continue
-        figures[f"theta_l{layer}"] = plot_usage(
-            share,
-            layer=layer,
-            dead=off,
-            labels=None if categories is None else categories[kept],
-            label_name=None if labels is None else str(labels.name),
-            all_cells=cells,
-            limit=limit,
-        )
-    for layer in range(2, depth + 1):
-        if f"hierarchy_l{layer}" not in names:
-            continue
-        totals = usages[layer - 2].sum(axis=0, dtype=np.float64)
-        figures[f"hierarchy_l{layer}"] = plot_hierarchy(
-            thetas[layer - 1],
-            layer=layer,
-            fine_dead=dead[layer - 2],
-            dead=dead[layer - 1],
-            fine_totals=totals,
-        )
-    return figures
+    return plot_usage(
+        shares[layer - 1],
+        layer=layer,
+        dead=dead,
+        labels=None if categories is None else categories[kept],
+        label_name=None if labels is None else str(labels.name),
+        all_cells=cells,
+        limit=common_limit(shares),
+    )
 
 
 def common_limit(shares: Sequence[np.ndarray]) -> float:
@@ -108,8 +90,20 @@ def plot_usage(
 ) -> Figure:
     """Clustered heat map, cells x programs.
 
-    shares: (n, k) percent of each cell's expression; dead: (k,) bool, drawn last; labels: (n,);
-    all_cells: how many cells `shares` is a sample of; limit: upper end of the colours, percent.
+    Parameters
+    ----------
+    shares
+        (n, k), percent of each cell's expression.
+    layer
+        Number of the layer, for the words.
+    dead
+        (k,) bool, programs that are drawn last; by default none.
+    labels, label_name
+        (n,) labels that colour the rows, and what the legend calls them.
+    all_cells
+        How many cells `shares` is a sample of; by default it holds all.
+    limit
+        Upper end of the colour scale, percent; by default that of these cells alone.
     """
     cells, programs = shares.shape
     dead = np.zeros(programs, dtype=bool) if dead is None else dead

@@ -1,0 +1,40 @@
+"""What a job imports before it works: torch only where it fits, AnnData only where it writes."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORKFLOW = Path(__file__).parents[2] / "workflow"
+SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
+MODULES = [f"nmf_workflow.{path.stem}" for path in (WORKFLOW / "lib/nmf_workflow").glob("*.py")]
+
+
+def imported(code: str) -> set[str]:
+    """Names of all modules that a process has imported after some code."""
+    code += "\nimport sys; sys.stdout.write(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def imports_of(script: Path) -> str:
+    tree = ast.parse(script.read_text(encoding="utf-8"))
+    lines = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "\n".join(map(ast.unparse, lines))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_scripts(script: Path):
+    found = imported(imports_of(script))
+    assert "nmf_workflow.script" in found
+    assert ("torch" in found) == ("numba" in found) == (script.stem == "train_layer")
+    assert "anndata" not in found
+    assert ("matplotlib" in found) == script.stem.startswith("plot_")
+
+
+def test_what_the_snakefile_imports():
+    found = imported("\n".join(f"import {module}" for module in sorted(MODULES)))
+    assert {"nmf_workflow.params", "neuralNMF.options"} <= found
+    assert not {"torch", "numba", "anndata", "pandas", "numpy"} & found

@@ -1,0 +1,68 @@
+"""Reading what AnnData stores in an HDF5 file: tables, arrays, texts and dictionaries of them.
+
+Importing AnnData takes longer than most jobs of the workflow work, and these few encodings are all
+that this library writes. Columns in other encodings, which a user's table may bring, are read by
+AnnData itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+
+def read_elem(stored: h5py.Group | h5py.Dataset) -> Any:
+    """The same as ``anndata.io.read_elem``, with AnnData imported only where it is needed."""
+    encoding = (stored.attrs.get("encoding-type"), stored.attrs.get("encoding-version"))
+    if encoding in _READERS:
+        return _READERS[encoding](stored)
+    from anndata.io import read_elem as anndata_read
+
+    return anndata_read(stored)
+
+
+def _table(stored: h5py.Group) -> pd.DataFrame:
+    columns, index = list(stored.attrs["column-order"]), stored.attrs["_index"]
+    table = pd.DataFrame(
+        {name: read_elem(stored[name]) for name in columns},
+        index=read_elem(stored[index]),
+        columns=columns or None,
+    )
+    return table if index == "_index" else table.rename_axis(index)
+
+
+def _categories(stored: h5py.Group) -> pd.Categorical:
+    return pd.Categorical.from_codes(
+        read_elem(stored["codes"]),
+        read_elem(stored["categories"]),
+        ordered=bool(stored.attrs["ordered"]),
+    )
+
+
+def _dictionary(stored: h5py.Group) -> dict[str, Any]:
+    return {name: read_elem(element) for name, element in stored.items()}
+
+
+def _array(stored: h5py.Dataset) -> np.ndarray:
+    return stored[()]
+
+
+def _text(stored: h5py.Dataset) -> np.ndarray | str:
+    return stored.asstr()[()]
+
+
+def _number(stored: h5py.Dataset) -> bool | int | float | complex:
+    return stored[()].item()
+
+
+_READERS: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("dataframe", "0.2.0"): _table,
+    ("categorical", "0.2.0"): _categories,
+    ("dict", "0.1.0"): _dictionary,
+    ("array", "0.2.0"): _array,
+    ("string-array", "0.2.0"): _text,
+    ("string", "0.2.0"): _text,
+    ("numeric-scalar", "0.2.0"): _number,
+}

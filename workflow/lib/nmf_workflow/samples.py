@@ -1,0 +1,72 @@
+"""The samples of a config: their inputs in one form, whatever way they were written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neuralNMF.options import GENE_LISTS
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input of a sample."""
+
+    path: str
+    name: str
+    layer: str | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One entry of ``samples``.
+
+    Attributes
+    ----------
+    name
+        Also the name of its folder in ``results``.
+    simulate
+        The parameters of the simulation, None where the counts are the user's.
+    sources
+        The user's inputs; of a simulated sample, the counts file that is written.
+    labels
+        Column of ``obs``.
+    dataset
+        Options of ``create_dataset``, the sample's own keys over the config's.
+    """
+
+    name: str
+    simulate: dict[str, Any] | None
+    sources: tuple[Source, ...]
+    labels: str | None
+    dataset: dict[str, Any]
+
+
+def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) -> Sample:
+    """One entry of ``samples``, its inputs in one form whatever way they were written."""
+    given = entry.get("input", [])
+    given = given if isinstance(given, list) else [given]
+    sources = tuple(make_source(item) for item in given)
+    if "simulate" in entry:
+        sources = (Source(path=f"data/{name}.h5", name=name), *sources)
+    return Sample(
+        name=name,
+        simulate=entry.get("simulate"),
+        sources=sources,
+        labels=entry.get("labels"),
+        dataset=expand_paths({**data["dataset"], **entry.get("dataset", {})}),
+    )
+
+
+def expand_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``create_dataset`` with ``~`` in the paths of gene lists filled in."""
+    lists = {key: dataset[key] for key in GENE_LISTS if isinstance(dataset[key], str)}
+    return {**dataset, **{key: str(Path(path).expanduser()) for key, path in lists.items()}}
+
+
+def make_source(item: str | Mapping[str, str]) -> Source:
+    """One input, with the file's own name where it has no other."""
+    item = {"path": item} if isinstance(item, str) else item
+    path = Path(item["path"]).expanduser()
+    name = item.get("name", path.name.removesuffix(path.suffix) or path.name)
+    return Source(path=str(path), name=name, layer=item.get("layer"))
