@@ -24,7 +24,7 @@ LEVELS = [
 ]
 # Rooms beside the fit: nothing below the prototype imports them.
 BESIDE = {
-    "dataset": {"errors", "labels", "io"},
+    "dataset": {"errors", "options", "labels", "io"},
     "plots": {"errors", "options", "labels"},
 }
 # What the workflow's own package may know of the library: it is imported while the Snakefile is

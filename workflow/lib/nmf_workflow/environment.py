@@ -28,13 +28,3 @@ def quote_interpreter() -> None:
     like is its own quotation, and stays.
     """
     sys.executable = shlex.quote(INTERPRETER)
-
-
-def share_the_cores() -> None:
-    """Let threads of jobs sleep while they wait, unless the user has said otherwise.
-
-    torch and numba keep a pool of threads each. Threads that wait in a busy loop take the cores
-    from the other pool and from other jobs: on a busy machine, epochs take many times as long.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")

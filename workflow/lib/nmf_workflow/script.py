@@ -1,4 +1,4 @@
-"""What every script under Snakemake's ``script:`` does first and last: log, threads, errors."""
+"""What every script under Snakemake's ``script:`` does first and last: log, errors."""
 
 import logging
 import os
@@ -29,7 +29,6 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         The object that Snakemake puts into the script.
     """
     handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
-    limit_threads(snakemake.threads)
     if job := cluster_job():
         logger.info("cluster job %s", job)
     try:
@@ -109,14 +108,3 @@ def cluster_job() -> str | None:
         return f"{array}_{task}"
     names = ("SLURM_JOB_ID", "LSB_JOBID", "JOB_ID")
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
-
-
-def limit_threads(threads: int) -> None:
-    """Keep torch and numba to the rule's threads, if the script has imported them.
-
-    Snakemake sets ``OMP_NUM_THREADS`` and its like; torch and numba count cores on their own.
-    """
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(threads)
-    if numba := sys.modules.get("numba"):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -12,16 +12,16 @@ from neuralNMF.dataset.passes import FilteredInput
 from neuralNMF.dataset.variable_genes import PearsonResiduals, most_variable
 from neuralNMF.errors import InputError
 from neuralNMF.io.gene_lists import read_gene_list
+from neuralNMF.options import GENE_LISTS
 
 logger = logging.getLogger(__name__)
 
-LISTS = ("genes", "exclude", "include")
 REASONS = ("not in genes", "min_cells", "excluded", "not variable")
 
 
 def read_lists(options: DatasetOptions) -> dict[str, list[str]]:
     """Read the gene lists that were given, by the names of their options."""
-    lists = {what: read_gene_list(getattr(options, what)) for what in LISTS}
+    lists = {what: read_gene_list(getattr(options, what)) for what in GENE_LISTS}
     return {what: names for what, names in lists.items() if names}
 
 

@@ -108,7 +108,8 @@ class Auto:
         return True
 
     def _around(self) -> _Model:
-        self.found.loss.backward(self._half)
+        # Not by an argument of `backward`, for which torch imports SymPy: a second a process.
+        (self.found.loss * self._half).backward()
         slopes = [factor.grad for factor in self._trained]
         curvatures = [
             curvature
