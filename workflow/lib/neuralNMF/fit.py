@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -178,7 +179,9 @@ def _history(previous: Model | None, depth: int, fitted: Fitted) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def _info(model: Model, previous: Model | None, options: LayerOptions, fitted: Fitted) -> dict:
+def _info(
+    model: Model, previous: Model | None, options: LayerOptions, fitted: Fitted
+) -> dict[str, Any]:
     earlier = [] if previous is None else previous.info["layer_options"]
     return {
         "layers": model.layers,

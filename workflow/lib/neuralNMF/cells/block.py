@@ -38,13 +38,13 @@ class Sums:
 
     Parameters
     ----------
-    gram : (k, k), or None where it is not asked for
+    gram : (k, k)
         Theta_1^T Theta_1.
     cross : (M, k)
         X'^T Theta_1.
     """
 
-    gram: Tensor | None
+    gram: Tensor
     cross: Tensor
 
 

@@ -35,8 +35,8 @@ class RatePass:
     """
 
     log_sum: float
-    rows: Tensor | None
-    columns: Tensor | None
+    rows: Tensor
+    columns: Tensor
 
 
 def library_size(totals: np.ndarray) -> np.ndarray:
@@ -93,13 +93,18 @@ class Counts:
 
         Shape: theta (N, k) on the device, programs_t (M, k) float64 on the host.
         """
-        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
-        by_column = _zeros(programs_t) if columns else None
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else theta.new_empty(0)
+        by_column = _zeros(programs_t) if columns else programs_t.new_empty(0)
         log_sum = np.zeros(())
         for start, stop, block in self._blocks():
-            mine = None if by_row is None else by_row[start:stop]
-            part = theta[start:stop]
-            block.rates(part, programs_t, self.floor, log_sum, mine, by_column)
+            block.rates(
+                theta[start:stop],
+                programs_t,
+                self.floor,
+                log_sum,
+                by_row[start:stop] if rows else None,
+                by_column if columns else None,
+            )
         return RatePass(float(log_sum), by_row, by_column)
 
     def curvature(
@@ -112,9 +117,9 @@ class Counts:
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(programs_t)
         for start, stop, block in self._blocks():
-            mine = None if by_row is None else by_row[start:stop]
+            block_rows = None if by_row is None else by_row[start:stop]
             part = theta[start:stop]
-            block.curvature(part, programs_t, direction, self.floor, mine, by_column)
+            block.curvature(part, programs_t, direction, self.floor, block_rows, by_column)
         return by_column, by_row
 
     def hessian(self, theta: Tensor, programs_t: Tensor) -> Tensor:
@@ -234,7 +239,7 @@ def dense_counts(
         borders = np.array([0, part.stop - start])
         block = DenseBlock(entries[part], factors[part], borders, place.threads, place.sums)
         blocks.append((start, part.stop, block))
-    return Counts(lambda: blocks, tuple(entries.shape), sizes, place, floor=floor)
+    return Counts(lambda: blocks, (entries.shape[0], entries.shape[1]), sizes, place, floor=floor)
 
 
 def _pairs(cuts: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -122,7 +123,7 @@ class CellSums(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, theta, products):
+    def forward(ctx: Any, theta: Tensor, products: Products) -> tuple[Tensor, Tensor]:
         """G and B^T."""
         ctx.save_for_backward(theta)
         ctx.products = products
@@ -130,7 +131,7 @@ class CellSums(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_gram, grad_cross):
+    def backward(ctx: Any, grad_gram: Tensor, grad_cross: Tensor) -> tuple[Tensor, None]:
         """The gradient in Theta_1; none in X'."""
         (theta,) = ctx.saved_tensors
         grad = ctx.products.times(grad_cross)
@@ -171,8 +172,8 @@ def tensor_products(
     """Products of a dense or sparse CSR tensor (N, M), where it is and in its precision."""
     number, columns = matrix.shape
     place = Place(matrix.device, matrix.dtype, threads)
-    scale = np.ones(number) if cells is None else cells
-    scale = torch.as_tensor(scale, device=matrix.device, dtype=matrix.dtype)
+    factors = np.ones(number) if cells is None else cells
+    scale = torch.as_tensor(factors, device=matrix.device, dtype=matrix.dtype)
     block: Block
     if matrix.layout == torch.sparse_csr:
         block = SparseBlock(

@@ -178,7 +178,7 @@ class RowsBlock:
         self.threads.run(work, [(start,) for start in range(0, result.size, _WIDENED)])
         return result
 
-    def _rows(self, dtype: np.dtype) -> tuple:
+    def _rows(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         """What all loops take of the cells."""
         return self.indptr, self._unsigned, self.data, self.scale.astype(dtype, copy=False)
 

@@ -28,6 +28,9 @@ DENSE_FROM = 0.5
 SAMPLE_CELLS = 20_000
 _CHUNK = 50_000
 
+# indptr, indices and data of some cells.
+_Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def is_dense(dataset: Dataset) -> bool:
     """Whether least squares multiply by this data set as by a dense matrix."""
@@ -54,7 +57,7 @@ def dataset_products(
     kind = "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix"
     _log_size(dataset, kind, data_mem_size)
 
-    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+    def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         indptr, indices, data = arrays
         values = scaling.values(data, indptr, start, stop)
         make = place.dense if dense else place.rows
@@ -70,7 +73,7 @@ def dataset_counts(dataset: Dataset, place: Place, data_mem_size: int | None) ->
     _log_size(dataset, "raw counts", data_mem_size)
     sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64))
 
-    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+    def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         return place.rows(*arrays, sizes[start:stop], dataset.shape[1], borders)
 
     return Counts(_blocks(dataset, block, data_mem_size), dataset.shape, sizes, place)
@@ -148,7 +151,7 @@ def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
 
 def _blocks(
     dataset: Dataset,
-    make: Callable[[int, int, tuple, np.ndarray], Block],
+    make: Callable[[int, int, _Csr, np.ndarray], Block],
     data_mem_size: int | None,
     *,
     dense: bool = False,

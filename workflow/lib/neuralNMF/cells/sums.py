@@ -77,7 +77,7 @@ class BlockSums:
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
-        self._arrays: dict[tuple, list[np.ndarray]] = {}
+        self._arrays: dict[tuple[tuple[int, int], np.dtype], list[np.ndarray]] = {}
 
     def add(
         self,
@@ -104,7 +104,8 @@ class BlockSums:
         if self._threads.count == 1:
             at_once = 1
         of_genes = self._of_genes(totals, dtype, at_once)
-        of_small = [np.zeros(np.shape(totals.small)) for _ in range(at_once)]
+        shape = () if totals.small is None else totals.small.shape
+        of_small = [np.zeros(shape) for _ in range(at_once)]
         for start in range(0, len(blocks), at_once):
             turn = blocks[start : start + at_once]
             self._threads.run(

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import (
@@ -66,7 +67,7 @@ def _folder() -> Path | None:
 
 
 _FOLDER = _folder()
-_KEPT: list = []
+_KEPT: list[Any] = []
 
 
 class _Locator(_CacheLocator):

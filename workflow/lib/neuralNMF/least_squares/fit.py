@@ -54,8 +54,8 @@ def _start(
     if previous is None:
         if options.init == "random":
             shape = (products.shape[0], options.rank)
-            place = {"device": products.device, "dtype": products.dtype}
-            return [random_theta(*shape, generator, **place)], None
+            theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
+            return [theta], None
         programs_t = first_programs(_sample(context, scaling, products), options.rank, generator)
         theta, started = pretrain_first(
             programs_t,
@@ -93,6 +93,7 @@ def _network(
     context: FitContext, products: Products, thetas: list[Tensor]
 ) -> NeuralNMF | LearnedNMF:
     options = context.options
+    network: NeuralNMF | LearnedNMF
     network = NeuralNMF(thetas, energy=options.loss == "energy", threads=products.threads)
     if options.beta == "learned":
         # Learned programs start where solved ones would lie.

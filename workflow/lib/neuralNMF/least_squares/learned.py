@@ -40,11 +40,12 @@ class LearnedNMF(nn.Module):
 
     def forward(self, products: Products) -> Pass:
         """One pass over X'; two with the backward pass."""
-        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+        gram, cross = CellSums.apply(self.thetas[0], products)
+        return self.evaluate(gram, cross, products.square_sum)
 
     def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         """See `NeuralNMF.evaluate`."""
-        chain = [self.programs_t]
+        chain: list[Tensor] = [self.programs_t]
         for theta in reversed(list(self.thetas[1:])):
             chain.append(chain[-1] @ theta.T)
         programs_t = chain[::-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,8 @@ class NeuralNMF(nn.Module):
 
     def forward(self, products: Products) -> Pass:
         """One pass over X'; two with the backward pass."""
-        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+        gram, cross = CellSums.apply(self.thetas[0], products)
+        return self.evaluate(gram, cross, products.square_sum)
 
     def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         """The loss from the sums over cells, differentiable in them and in Theta_2 ... Theta_L.
@@ -180,7 +182,9 @@ class _Residual(torch.autograd.Function):
     """Each of its products once, forward and backward."""
 
     @staticmethod
-    def forward(ctx, square_sum, gram, cross, reconstruction):
+    def forward(
+        ctx: Any, square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor
+    ) -> tuple[Tensor, Tensor]:
         arrays = [tensor.contiguous().numpy() for tensor in (reconstruction, cross, gram)]
         total = np.zeros(gram.shape)
         fit, own = gram_and_products(*arrays, total)
@@ -191,7 +195,7 @@ class _Residual(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad, _):
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         gram, cross, reconstruction, curvature = ctx.saved_tensors
         _, by_gram, by_cross, by_reconstruction = ctx.needs_input_grad
         share = grad.item()

@@ -15,6 +15,7 @@ from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
 from neuralNMF.solvers.extrapolation import Extrapolation
+from neuralNMF.training.gradients import gradient_of
 from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 
@@ -28,14 +29,20 @@ _MOST_DAMPING = 2.0**24
 class _Model:
     """Quadratic models of the halved loss around the parameters, one for each trained factor.
 
-    slopes: the gradients; of Theta_1 none, its gradient follows from ``by_gram`` (k_1, k_1) and
-    ``by_cross`` (M, k_1), those by the sums over cells. curvatures: see `NeuralNMF.curvatures`.
+    Parameters
+    ----------
+    slopes : dict of int to Tensor
+        The gradient of each factor, by its number among those trained. Theta_1 has none.
+    curvatures : list of (Tensor or None, Tensor)
+        See `NeuralNMF.curvatures`.
+    of_sums : (Tensor, Tensor) or None
+        What the gradient of Theta_1 follows from: the gradients dG + dG^T (k_1, k_1) and dB^T
+        (M, k_1) by the sums over cells; None where Theta_1 is not trained.
     """
 
-    slopes: list[Tensor | None]
+    slopes: dict[int, Tensor]
     curvatures: list[tuple[Tensor | None, Tensor]]
-    by_gram: Tensor | None
-    by_cross: Tensor | None
+    of_sums: tuple[Tensor, Tensor] | None
 
 
 class Auto:
@@ -81,9 +88,10 @@ class Auto:
         before = [factor.data for factor in self._trained]
         if self._model is None:
             self._model = self._around()
+        model = self._model
         last, self._last = self._last, None
         extrapolated = last is not None
-        proposal, trial, sums = self._step(before, last)
+        proposal, trial, sums = self._step(model, before, last)
         found = self._evaluate(trial, sums)
         if found.loss.item() <= level:
             self._last = proposal
@@ -101,7 +109,7 @@ class Auto:
             if self._damping > _MOST_DAMPING * self._least_damping:
                 self._put(before)
                 return False
-            _, trial, sums = self._step(before, None)
+            _, trial, sums = self._step(model, before, None)
             found = self._evaluate(trial, sums)
         self.found, self._sums, self._model = found, sums, None
         self._damping = max(self._least_damping, self._damping / 1.2)
@@ -109,7 +117,11 @@ class Auto:
 
     def _around(self) -> _Model:
         self.found.loss.backward(self._half)
-        slopes = [factor.grad for factor in self._trained]
+        slopes = {
+            number: gradient_of(factor)
+            for number, factor in enumerate(self._trained)
+            if number > 0 or not self._moves_cells
+        }
         curvatures = [
             curvature
             for factor, curvature in zip(
@@ -118,12 +130,12 @@ class Auto:
             if factor.requires_grad
         ]
         if not self._moves_cells:
-            return _Model(slopes, curvatures, None, None)
-        by_gram = self._sums.gram.grad
-        return _Model(slopes, curvatures, by_gram + by_gram.T, self._sums.cross.grad)
+            return _Model(slopes, curvatures, None)
+        by_gram = gradient_of(self._sums.gram)
+        return _Model(slopes, curvatures, (by_gram + by_gram.T, gradient_of(self._sums.cross)))
 
     def _step(
-        self, values: list[Tensor], last: list[Tensor] | None
+        self, model: _Model, values: list[Tensor], last: list[Tensor] | None
     ) -> tuple[list[Tensor], list[Tensor], Sums]:
         """(proposal, trial beyond it, sums of the trial), from ``values`` and the last proposal.
 
@@ -131,17 +143,16 @@ class Auto:
         """
         proposal, trial, sums = [], [], self._sums
         for number, value in enumerate(values):
-            left, right = self._model.curvatures[number]
+            left, right = model.curvatures[number]
             old = None if last is None else last[number]
-            if number == 0 and self._moves_cells:
+            if number == 0 and model.of_sums is not None:
+                by_gram, by_cross = model.of_sums
                 curvature = right * self._damping
-                bend = self._model.by_gram - curvature
-                move = Move(
-                    self._model.by_cross, bend, curvature, self._extrapolation.rate, _SWEEPS
-                )
+                bend = by_gram - curvature
+                move = Move(by_cross, bend, curvature, self._extrapolation.rate, _SWEEPS)
                 new, further, sums = self._products.move(move, value, old)
             else:
-                new = self._lowered(value, self._model.slopes[number], left, right)
+                new = self._lowered(value, model.slopes[number], left, right)
                 further = new.clone() if old is None else beyond(old, new, self._extrapolation.rate)
             proposal.append(new)
             trial.append(further)

@@ -63,7 +63,9 @@ def first_programs(sample: Products, rank: int, generator: torch.Generator) -> T
     level = _BLUR * base.mean(dim=0)
 
     def blurred() -> Tensor:
-        noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
+        noise = random_theta(
+            base.shape[0], base.shape[1], generator, device=base.device, dtype=base.dtype
+        )
         return base + level * noise
 
     return _best(matrix, blurred, *_FIRST_STARTS, sample.threads).programs_t.double().cpu()

@@ -13,6 +13,8 @@ with R = X / lambda on the non-zeros (docs/poisson.md).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -48,7 +50,7 @@ class _PoissonDeviance(torch.autograd.Function):
     """The forward pass keeps the gradients that are needed; the backward pass scales them."""
 
     @staticmethod
-    def forward(ctx, theta: Tensor, programs_t: Tensor, counts: Counts) -> Tensor:
+    def forward(ctx: Any, theta: Tensor, programs_t: Tensor, counts: Counts) -> Tensor:
         """Value, with the gradients put aside."""
         by_cells, by_genes = ctx.needs_input_grad[:2]
         rate_pass = counts.rates(theta, programs_t, rows=by_cells, columns=by_genes)
@@ -66,7 +68,7 @@ class _PoissonDeviance(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of the forward pass, times the incoming one."""
         scale = float(grad)
         return *(None if part is None else part * scale for part in ctx.gradients), None

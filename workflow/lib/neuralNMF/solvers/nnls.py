@@ -9,6 +9,7 @@ square the condition number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,8 +52,11 @@ def _solve(
     keeps: bool,
 ) -> _Factorised:
     columns, k = cross.shape
-    warm = start is not None and start.support is not None and start.support.shape == cross.shape
-    support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
+    support = None if start is None else start.support
+    if support is not None and support.shape == cross.shape:
+        support = support.copy()
+    else:
+        support = np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
     groups = -(-columns // LANES) if keeps else 0
     factors = aligned_empty((groups, k * (k + 1) // 2, LANES), np.float64)
@@ -73,14 +77,21 @@ def _solve(
 
 class _Nnls(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gram, cross, tiny, start, threads):
+    def forward(
+        ctx: Any,
+        gram: Tensor,
+        cross: Tensor,
+        tiny: float,
+        start: WarmStart | None,
+        threads: Threads,
+    ) -> Tensor:
         keeps = any(ctx.needs_input_grad)
         ctx.solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=keeps)
         return torch.from_numpy(ctx.solved.solution)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         solved: _Factorised = ctx.solved
         right = np.ascontiguousarray(grad.numpy())
         adjoint = np.empty_like(right)

@@ -110,7 +110,7 @@ def train(
     """
     result = Training(Status.LIMIT)
     best: list[Tensor] = []
-    lows = []
+    lows: list[float] = []
     bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress, mininterval=1.0)
     with bar:
         for epoch in range(epochs + 1):
