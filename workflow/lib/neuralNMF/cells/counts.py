@@ -28,10 +28,16 @@ FLOOR = 1e-10
 
 @dataclass
 class RatePass:
-    """What one pass over the non-zeros found.
+    """The result of one pass over the non-zeros.
 
-    log_sum: sum of x log lambda; rows (N, k) = d log_sum / dTheta on the device, columns (M, k) =
-    d log_sum / dW float64 on the host; None where not asked for.
+    Parameters
+    ----------
+    log_sum : float
+        Sum of x log lambda.
+    rows : Tensor, shape (N, k)
+        Its derivative by Theta, on the device; empty where not asked for.
+    columns : Tensor, shape (M, k)
+        Its derivative by W, float64 on the host; empty where not asked for.
     """
 
     log_sum: float
@@ -42,8 +48,20 @@ class RatePass:
 def library_size(totals: np.ndarray) -> np.ndarray:
     """Library sizes s_i: a cell's total over the selected genes, divided by the median total.
 
-    Shape: totals (N,), counts; returns (N,) float64, without unit, zero for a cell without counts.
-    The median is taken over the cells that have counts.
+    Parameters
+    ----------
+    totals : ndarray, shape (N,)
+        Counts of each cell.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        float64, without unit; zero for a cell without counts, which the median leaves out.
+
+    Raises
+    ------
+    InputError
+        No cell has any counts.
     """
     totals = np.asarray(totals, dtype=np.float64)
     positive = totals[totals > 0]
@@ -55,9 +73,34 @@ def library_size(totals: np.ndarray) -> np.ndarray:
 class Counts:
     """Counts X (N, M) as blocks of cells, with the library sizes.
 
-    ``blocks()`` yields ``(first cell, past the last cell, block)`` in order, anew at each call.
-    ``saturated``: sum of x log x - x, from which the deviance is measured; ``log_factorials``: sum
-    of log x!; ``totals`` (N,) float64: counts of each cell.
+    Parameters
+    ----------
+    blocks : callable
+        Yields ``(first cell, past the last cell, block)`` in order, anew at each call.
+    shape : (int, int)
+        N cells, M genes.
+    scale : ndarray, shape (N,)
+        Library sizes s.
+    place : Place
+        Where the cells' side is computed.
+    floor : float, default 1e-10
+        Background rate, in counts.
+
+    Attributes
+    ----------
+    scale : Tensor, shape (N,)
+        Library sizes, float64 on the host.
+    totals : Tensor, shape (N,)
+        Counts of each cell, float64 on the host; ``total`` is their sum.
+    saturated : float
+        Sum of x log x - x, from which the deviance is measured.
+    log_factorials : float
+        Sum of log x!.
+
+    Raises
+    ------
+    InputError
+        There is not one library size for each cell.
     """
 
     def __init__(
@@ -91,7 +134,18 @@ class Counts:
     ) -> RatePass:
         """Sum of x log lambda and, where asked for, its derivatives, in one pass.
 
-        Shape: theta (N, k) on the device, programs_t (M, k) float64 on the host.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            W, float64 on the host.
+        rows, columns : bool
+            Whether the derivatives by Theta and by W are asked for.
+
+        Returns
+        -------
+        RatePass
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else theta.new_empty(0)
         by_column = _zeros(programs_t) if columns else programs_t.new_empty(0)
@@ -110,9 +164,23 @@ class Counts:
     def curvature(
         self, theta: Tensor, programs_t: Tensor, direction: Tensor, *, rows: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """(-dF/dW, dF/dTheta) of F = sum of x omega / lambda, omega = diag(s) Theta direction^T.
+        """Derivatives of F = sum of x omega / lambda with omega = diag(s) Theta direction^T.
 
-        Shape: direction (M, k) as programs_t; returns (M, k) float64 (host), (N, k) or None.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t, direction : Tensor, shape (M, k)
+            float64 on the host.
+        rows : bool
+            Whether the derivative by Theta is asked for.
+
+        Returns
+        -------
+        by_programs_t : Tensor, shape (M, k)
+            -dF/dW, float64 on the host.
+        by_theta : Tensor or None, shape (N, k)
+            dF/dTheta on the device.
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(programs_t)
@@ -125,7 +193,17 @@ class Counts:
     def hessian(self, theta: Tensor, programs_t: Tensor) -> Tensor:
         """H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i, for every gene j.
 
-        Shape: returns the lower triangles by rows, (M, k (k + 1) / 2) float64 on the host.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            float64 on the host.
+
+        Returns
+        -------
+        Tensor, shape (M, k (k + 1) / 2)
+            Lower triangles, packed row by row; float64 on the host.
         """
         rank = theta.shape[1]
         out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
@@ -164,8 +242,8 @@ def rows_counts(
 
     Parameters
     ----------
-    matrix : scipy.sparse.csr_matrix
-    scale : (N,), optional
+    matrix : scipy.sparse.csr_matrix, shape (N, M)
+    scale : ndarray, shape (N,), optional
         Library sizes; ones by default.
     floor, dtype, threads
         See `Counts` and `Place`.
@@ -221,9 +299,10 @@ def dense_counts(
 
     Parameters
     ----------
-    entries : (n, M), non-negative
-        Need not be whole numbers: the expected programs of the layer before, for example.
-    scale : (n,), optional
+    entries : Tensor, shape (n, M)
+        Non-negative; need not be whole numbers: the expected programs of the layer before, for
+        example.
+    scale : ndarray, shape (n,), optional
         Ones by default.
     floor : float
     rows : int

@@ -31,15 +31,16 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
 
     Parameters
     ----------
-    indptr : (N + 1,) int64
+    indptr : ndarray of int64, shape (N + 1,)
         Where each cell's non-zeros begin, as in a CSR matrix.
     genes : int
+        M.
     dense : bool
         Whether the blocks are multiplied as dense matrices, which takes the same time a cell.
 
     Returns
     -------
-    (B + 1,) int64
+    ndarray of int64, shape (B + 1,)
         First cell of each block, and N. All but the last are multiples of `kernels.vectors.TILE`.
     """
     cells = indptr.size - 1
@@ -61,18 +62,28 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
 
 @dataclass
 class Totals:
-    """What is summed over cells, float64: of genes (M, k), and small (any shape), None for none."""
+    """The arrays that sums over cells are added to, float64; None where there are none.
+
+    Parameters
+    ----------
+    genes : ndarray or None, shape (M, k)
+    small : ndarray or None, of any shape
+    """
 
     genes: np.ndarray | None = None
     small: np.ndarray | None = None
 
 
 class BlockSums:
-    """Adds up what blocks of cells contribute, in the order of the blocks.
+    """Adds up the contributions of blocks of cells, in the order of the blocks.
 
     Each thread works on a block of its own, with arrays of its own to add to; after some blocks
     these are carried over into the totals, in double precision and in the order of the blocks. The
     arrays are kept from one pass over the cells to the next.
+
+    Parameters
+    ----------
+    threads : Threads
     """
 
     def __init__(self, threads: Threads) -> None:

@@ -1,4 +1,4 @@
-"""Consecutive cells of X as tensors, dense or sparse, wherever torch can compute."""
+"""Blocks of cells as tensors, dense or sparse, on any device that torch has."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ class DenseBlock:
 
     Parameters
     ----------
-    matrix : (n, M)
+    matrix : Tensor, shape (n, M)
         On any device. Poisson sums form matrices of this size.
-    scale : (n,)
+    scale : Tensor, shape (n,)
         Factor of each cell, on the same device and in the same precision.
-    borders : (B + 1,) int64
-        The blocks of cells, as rows at hand: from 0 to n.
-    threads, sums
-        Who works on them, and who adds up, on the CPU.
+    borders : ndarray of int64, shape (B + 1,)
+        Where the blocks of cells begin that sums are taken over, as rows of these: from 0 to n.
+    threads : Threads
+        Share the blocks, on the CPU.
+    sums : BlockSums
+        Adds up over the blocks, on the CPU.
     """
 
     matrix: Tensor
@@ -188,12 +190,15 @@ class SparseBlock:
 
     Parameters
     ----------
-    indptr : (n + 1,) int64, starting at zero
-    indices : (nnz,) int64
-    data : (nnz,)
+    indptr : Tensor of int64, shape (n + 1,)
+        Starts at zero.
+    indices : Tensor of int64, shape (nnz,)
+    data : Tensor, shape (nnz,)
         In the precision of the fit.
-    scale : (n,)
+    scale : Tensor, shape (n,)
+        Factor of each cell.
     genes : int
+        M.
     """
 
     indptr: Tensor
