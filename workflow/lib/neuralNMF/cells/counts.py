@@ -220,12 +220,28 @@ class Counts:
         return total
 
     def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
-        """Sum of all N x M rates, as a product of column sums."""
+        """Sum of all N x M rates, as a product of column sums.
+
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            float64 on the host.
+        """
         background = self.floor * self.shape[0] * self.shape[1]
         return float(self.weights(theta) @ programs_t.detach().sum(0)) + background
 
     def deviance(self, log_sum: float, rate_total: float) -> float:
-        """2 sum [x log(x / lambda) - (x - lambda)], from the two sums of a model."""
+        """The deviance 2 sum [x log(x / lambda) - (x - lambda)].
+
+        Parameters
+        ----------
+        log_sum : float
+            Sum of x log lambda, over the non-zeros.
+        rate_total : float
+            Sum of all rates lambda.
+        """
         return 2.0 * (self.saturated - log_sum + rate_total)
 
 
@@ -274,7 +290,10 @@ def tensor_counts(
     dtype: torch.dtype = torch.float32,
     cuts: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of a CSR matrix as tensors on any device; arguments as of `rows_counts`."""
+    """Counts of a CSR matrix (N, M) as tensors on any device.
+
+    The other parameters are those of `rows_counts`.
+    """
     cells, genes = matrix.shape
     sizes = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)

@@ -83,7 +83,7 @@ class Place:
         genes: int,
         borders: np.ndarray,
     ) -> Block:
-        """Cells as a dense matrix; arguments as of `rows`."""
+        """Cells as a dense matrix; the parameters are those of `rows`."""
         shape = (indptr.size - 1, genes)
         formed = sp.csr_matrix((values, indices, indptr - indptr[0]), shape=shape).toarray()
         return DenseBlock(

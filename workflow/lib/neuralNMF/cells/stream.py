@@ -91,7 +91,13 @@ def dataset_counts(dataset: Dataset, place: Place, data_mem_size: int | None) ->
 
 
 def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
-    """Draw at most SAMPLE_CELLS of a number of cells; all of them where they are few.
+    """Draw at most SAMPLE_CELLS of N cells; all of them where they are few.
+
+    Parameters
+    ----------
+    cells : int
+        N.
+    generator : torch.Generator
 
     Returns
     -------

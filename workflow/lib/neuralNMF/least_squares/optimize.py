@@ -48,6 +48,23 @@ class _Model:
 class Auto:
     """Accelerated projected Newton-type steps: monotone, and without a step size to choose.
 
+    Holds at most three copies of Theta_1.
+
+    Parameters
+    ----------
+    network : NeuralNMF or LearnedNMF
+    products : Products
+        With X'.
+    damping : float, default 1
+        What the curvature is multiplied by at first, and at least: 1 / lr.
+
+    Attributes
+    ----------
+    found : Pass
+        The network's last evaluation, at the parameters as they stand.
+
+    Notes
+    -----
     The gradient is the network's own, by autograd. Each Theta then goes to (nearly) the minimum
     over Theta >= 0 of the quadratic model with that gradient and the curvature that the loss has
     with beta held, by coordinate descent. For one layer, the model lies above the loss and the step
@@ -55,13 +72,10 @@ class Auto:
     until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails,
     with the factors of Ang & Gillis (2019, Neural Computation 31(2)).
 
-    A cell's gradient and step need that cell alone, so one pass over X' finds the gradient by
+    A cell's gradient and step need that cell alone, so one pass over X' takes the gradient by
     Theta_1, moves it, and takes the sums that the loss at the moved Theta_1 is made of
     (`Products.move`): one pass an epoch, two after a failed extrapolation, none where Theta_1 is
     held.
-
-    ``damping``: the curvature's first multiple, 1 / lr.
-    Holds at most three copies of Theta_1.
     """
 
     def __init__(
@@ -83,7 +97,7 @@ class Auto:
         self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
     def epoch(self) -> bool:
-        """One step that does not raise the loss; False where none was found."""
+        """Take one step that does not raise the loss; return False where there is none."""
         level = self.found.loss.item()
         before = [factor.data for factor in self._trained]
         if self._model is None:
@@ -92,8 +106,8 @@ class Auto:
         last, self._last = self._last, None
         extrapolated = last is not None
         proposal, trial, sums = self._step(model, before, last)
-        found = self._evaluate(trial, sums)
-        if found.loss.item() <= level:
+        evaluated = self._evaluate(trial, sums)
+        if evaluated.loss.item() <= level:
             self._last = proposal
             if extrapolated:
                 self._extrapolation.grow()
@@ -101,17 +115,17 @@ class Auto:
             self._extrapolation.retreat()
             if self._moves_cells:
                 sums = self._products.sums(proposal[0])
-            found = self._evaluate(proposal, sums)
+            evaluated = self._evaluate(proposal, sums)
         # A trial lies where the last proposal did: let go of it before another is made.
         del last, proposal, trial
-        while found.loss.item() > level:
+        while evaluated.loss.item() > level:
             self._damping *= 2
             if self._damping > _MOST_DAMPING * self._least_damping:
                 self._put(before)
                 return False
             _, trial, sums = self._step(model, before, None)
-            found = self._evaluate(trial, sums)
-        self.found, self._sums, self._model = found, sums, None
+            evaluated = self._evaluate(trial, sums)
+        self.found, self._sums, self._model = evaluated, sums, None
         self._damping = max(self._least_damping, self._damping / 1.2)
         return True
 
@@ -184,15 +198,22 @@ class Auto:
 def make_optimizer(
     kind: str, network: NeuralNMF | LearnedNMF, products: Products, *, lr: float | str = "auto"
 ) -> Optimizer:
-    """The optimizer of a config's name.
+    """The optimizer that goes by a name in the config.
 
     Parameters
     ----------
     kind : {"auto", "adam", "gd"}
-    network, products
-        What is trained, and on what.
+    network : NeuralNMF or LearnedNMF
+        To be trained.
+    products : Products
+        With X', which it is trained on.
     lr : float or "auto"
-        Of ``auto`` a share of the full step; else see `training.projected.Projected`.
+        For ``auto`` the share of the full step that is taken; for the others see
+        `training.projected.Projected`.
+
+    Returns
+    -------
+    Optimizer
     """
     if kind == "auto":
         return Auto(network, products, damping=1.0 if lr == "auto" else 1.0 / float(lr))
