@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,24 +26,28 @@ from neuralNMF.threads import SERIAL, Threads
 
 FLOOR = 1e-10
 
+# A derivative that a pass was asked for is a tensor, one that it was not asked for is None.
+Rows = TypeVar("Rows", bound=Tensor | None)
+Columns = TypeVar("Columns", bound=Tensor | None)
+
 
 @dataclass
-class RatePass:
+class RatePass(Generic[Rows, Columns]):
     """The result of one pass over the non-zeros.
 
     Parameters
     ----------
     log_sum : float
         Sum of x log lambda.
-    rows : Tensor, shape (N, k)
-        Its derivative by Theta, on the device; empty where not asked for.
-    columns : Tensor, shape (M, k)
-        Its derivative by W, float64 on the host; empty where not asked for.
+    rows : Tensor or None, shape (N, k)
+        Its derivative by Theta, on the device; None where not asked for.
+    columns : Tensor or None, shape (M, k)
+        Its derivative by W, float64 on the host; None where not asked for.
     """
 
     log_sum: float
-    rows: Tensor
-    columns: Tensor
+    rows: Rows
+    columns: Columns
 
 
 def library_size(totals: np.ndarray) -> np.ndarray:
@@ -129,9 +134,29 @@ class Counts:
         self.log_factorials = float(np.concatenate([part.log_factorials for part in sums]).sum())
         self.totals = torch.from_numpy(totals)
 
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: Literal[True], columns: Literal[True]
+    ) -> RatePass[Tensor, Tensor]: ...
+
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: Literal[True]
+    ) -> RatePass[Tensor, None]: ...
+
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, columns: Literal[True]
+    ) -> RatePass[None, Tensor]: ...
+
+    @overload
     def rates(
         self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
-    ) -> RatePass:
+    ) -> RatePass[Tensor | None, Tensor | None]: ...
+
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
+    ) -> RatePass[Any, Any]:
         """Sum of x log lambda and, where asked for, its derivatives, in one pass.
 
         Parameters
@@ -147,18 +172,13 @@ class Counts:
         -------
         RatePass
         """
-        by_row = torch.empty_like(theta, requires_grad=False) if rows else theta.new_empty(0)
-        by_column = _zeros(programs_t) if columns else programs_t.new_empty(0)
+        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
+        by_column = _zeros(programs_t) if columns else None
         log_sum = np.zeros(())
         for start, stop, block in self._blocks():
-            block.rates(
-                theta[start:stop],
-                programs_t,
-                self.floor,
-                log_sum,
-                by_row[start:stop] if rows else None,
-                by_column if columns else None,
-            )
+            block_rows = None if by_row is None else by_row[start:stop]
+            part = theta[start:stop]
+            block.rates(part, programs_t, self.floor, log_sum, block_rows, by_column)
         return RatePass(float(log_sum), by_row, by_column)
 
     def curvature(

@@ -41,7 +41,9 @@ def poisson_deviance(theta: Tensor, programs_t: Tensor, counts: Counts) -> Tenso
     return _PoissonDeviance.apply(theta, programs_t, counts)
 
 
-def deviance_of(rate_pass: RatePass, theta: Tensor, programs_t: Tensor, counts: Counts) -> float:
+def deviance_of(
+    rate_pass: RatePass[Any, Any], theta: Tensor, programs_t: Tensor, counts: Counts
+) -> float:
     """Deviance from a pass that was made at these factors: `poisson_deviance` without gradients."""
     return counts.deviance(rate_pass.log_sum, counts.rate_total(theta, programs_t))
 
@@ -56,11 +58,11 @@ class _PoissonDeviance(torch.autograd.Function):
         rate_pass = counts.rates(theta, programs_t, rows=by_cells, columns=by_genes)
         weights, mass = counts.weights(theta), programs_t.sum(0)
         by_theta = by_programs_t = None
-        if by_cells:
+        if rate_pass.rows is not None:
             by_theta = rate_pass.rows.mul_(-2)
             scale = counts.scale.to(device=theta.device, dtype=theta.dtype)
             by_theta.addr_(scale, mass.to(by_theta), alpha=2)
-        if by_genes:
+        if rate_pass.columns is not None:
             by_programs_t = rate_pass.columns.mul_(-2).add_(weights, alpha=2)
         ctx.gradients = by_theta, by_programs_t
         value = deviance_of(rate_pass, theta, programs_t, counts)

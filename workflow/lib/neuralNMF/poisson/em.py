@@ -193,7 +193,7 @@ def programs_given(counts: Counts, theta: Tensor, programs_t: Tensor, *, passes:
 
 
 def em_step(
-    theta: Tensor, programs_t: Tensor, rate_pass: RatePass, scale: Tensor
+    theta: Tensor, programs_t: Tensor, rate_pass: RatePass[Tensor, Tensor], scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The EM step of both factors, from a pass at these factors; its buffers are used up.
 
