@@ -44,11 +44,12 @@ format: .venv/.test  ## rewrite the code in the project's format
 	$(PY) -m ruff format $(CODE)
 	$(PY) -m snakefmt $(SNAKEFILES)
 
-lint: .venv/.test  ## check format and style, change nothing
+lint: .venv/.test  ## check format, style and types, change nothing
 	$(PY) -m ruff check $(CODE)
 	$(PY) -m ruff format --check $(CODE)
 	$(PY) -m snakefmt --check $(SNAKEFILES)
 	$(PY) -m codespell_lib
+	$(PY) -m mypy
 	$(PY) -m snakemake --lint
 
 docs: .venv/.test  ## write docs/config.md from the schema

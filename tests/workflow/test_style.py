@@ -25,6 +25,12 @@ def test_format_and_lint(command: list[str]):
     assert done.returncode == 0, done.stdout + done.stderr + "\nrepair it with: make format"
 
 
+def test_types():
+    """What is checked, and how strictly, is in pyproject.toml."""
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_snakemake_lint(real: Workflow):
     assert "good condition" in real.run("--lint").text
 

@@ -60,7 +60,7 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
         New arrays; the type of each Theta is kept.
     """
     scaled_thetas, scaled_betas, dead, orders, masses = [], [], [], [], []
-    rows = slice(None)
+    rows: slice | np.ndarray = slice(None)
     before = np.ones(1)
     usage_sums = np.ones(thetas[0].shape[0])
     for theta, beta in zip(thetas, betas, strict=True):

@@ -1,9 +1,10 @@
-"""One layer of the model: checked at the door, fitted by its kind, handed back as a whole model."""
+"""The fit of one layer: checks, the fit by the kind of model that the options name, the model."""
 
 from __future__ import annotations
 
 import logging
 import platform
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,11 +37,31 @@ _SHARED = ("normalize", "transform", "beta", "loss", "precision", "prior_shape",
 def fit_layer(
     dataset: Dataset, previous: Model | None, options: LayerOptions, *, progress: bool = True
 ) -> Model:
-    """Adds a layer of ``options.rank`` programs to ``previous`` (None: the first layer) and trains.
+    """Add a layer of programs to a model, and train.
 
-    Returns a complete model of one more layer, in canonical form, for the cells and genes of
-    ``dataset``. Raises InputError where the options do not fit the data or the previous model,
-    DeviceError where the device is absent.
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, M genes.
+    previous : Model or None
+        The model that the layer is added to, fitted to the same cells and genes; None for the
+        first layer.
+    options : LayerOptions
+        Of the new layer.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    Model
+        Complete, with one layer more, in canonical form.
+
+    Raises
+    ------
+    InputError
+        The options do not fit the data or the previous model.
+    DeviceError
+        The device is absent.
     """
     device = resolve_device(options.device)
     _check(dataset, previous, options)
@@ -178,7 +199,9 @@ def _history(previous: Model | None, depth: int, fitted: Fitted) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def _info(model: Model, previous: Model | None, options: LayerOptions, fitted: Fitted) -> dict:
+def _info(
+    model: Model, previous: Model | None, options: LayerOptions, fitted: Fitted
+) -> dict[str, Any]:
     earlier = [] if previous is None else previous.info["layer_options"]
     return {
         "layers": model.layers,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,7 +131,11 @@ class PrototypeModel:
         self._dataset = open_dataset(_result(work, sample, ".dataset.h5ad"))
         # Checked here too, so that a wrong value ends now and not after hours of training.
         resolve_device(device)
-        self._common = {"device": device, "data_mem_size": data_mem_size, "seed": seed}
+        self._common: dict[str, Any] = {
+            "device": device,
+            "data_mem_size": data_mem_size,
+            "seed": seed,
+        }
         for rank in layers:
             LayerOptions(rank=rank, **self._common)
         self._layers = list(layers)
@@ -155,6 +159,7 @@ class PrototypeModel:
             for rank in self._layers:
                 options = LayerOptions(rank=rank, epochs=epochs, lr=lr, **self._common)
                 model = fit_layer(self._dataset, model, options)
+        assert model is not None  # there is at least one layer
         self.model = model
         self.net = _network(model.thetas)
 

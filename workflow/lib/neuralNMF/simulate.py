@@ -90,7 +90,7 @@ def simulate(
     else:
         theta = rng.gamma(0.5, 0.1, size=(cells, programs))
         beta = rng.gamma(0.5, 0.1, size=(programs, genes))
-    parameters = {
+    parameters: dict[str, int | str | bool] = {
         "cells": int(cells),
         "genes": int(genes),
         "programs": int(programs),

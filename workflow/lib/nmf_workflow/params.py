@@ -81,7 +81,7 @@ class Plan:
         """One parameter of ``simulate``, or all by name."""
 
         def value(wildcards: Wildcards) -> Any:
-            parameters = self.config.samples[wildcards.sample].simulate
+            parameters = self.config.samples[wildcards.sample].simulate or {}
             return dict(sorted(parameters.items())) if key is None else parameters[key]
 
         return value

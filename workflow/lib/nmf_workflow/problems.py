@@ -69,8 +69,8 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where}.labels is {show(sample.labels)}, but simulated cells have no labels."
     names = [source.name for source in sample.sources]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        count = names.count(name)
-        yield f"{where}.input: {count} inputs are named {show(name)}; give each its own `name:`."
+        times = names.count(name)
+        yield f"{where}.input: {times} inputs are named {show(name)}; give each its own `name:`."
     made = {f"data/{name}.h5" for name, other in data["samples"].items() if "simulate" in other}
     folder = show(str(Path.cwd()))
     for source in sample.sources:

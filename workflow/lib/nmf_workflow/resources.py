@@ -92,7 +92,7 @@ class Needs:
 
     def simulation_mem_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of ``simulate`` and ``write_h5``: rates, counts and their copies."""
-        parameters = self.config.samples[wildcards.sample].simulate
+        parameters = self.config.samples[wildcards.sample].simulate or {}
         return again(BASE_MB + 32 * parameters["cells"] * parameters["genes"] / 1e6, attempt)
 
 

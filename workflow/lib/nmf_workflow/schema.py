@@ -48,17 +48,18 @@ def child(node: Node, step: str | int) -> Node | None:
     if step in node.get("properties", {}):
         return resolve(node["properties"][step])
     other = node.get("additionalProperties")
-    return resolve(other) if isinstance(other, Mapping) else None
+    return resolve(other) if isinstance(other, dict) else None
 
 
 def allowed_at(path: list[str | int]) -> str:
     """What is allowed at a path of the config, in words: the deepest node's phrase."""
-    node: Node | None = resolve(load_schema())
+    node = resolve(load_schema())
     phrase = "what docs/config.md says"
     for step in path:
-        node = child(node, step)
-        if node is None:
+        below = child(node, step)
+        if below is None:
             break
+        node = below
         phrase = node.get("allowed", phrase)
     return phrase
 

@@ -1,4 +1,8 @@
-"""What is asked of some consecutive cells of X, wherever they lie and whoever walks them."""
+"""The interface of a block: some consecutive cells of X, and all sums over them that fits need.
+
+A block may hold its cells as CSR rows on the host (`cells.rows`) or as tensors on any device
+(`cells.tensors`); fits call these methods and need not know which.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,26 @@ from torch import Tensor
 
 @dataclass
 class Move:
-    """What moves Theta_1: the quadratic model of the loss around where it stands.
-
-    In a row theta of Theta_1 with its row x of X', the model is <x slope + theta bend, t> + 1/2 t'
-    curvature t over t >= 0; it is lowered by ``sweeps`` of coordinate descent from theta. The trial
-    lies beyond the result by ``momentum`` times its way from the last proposal.
+    """One step of Theta_1: the quadratic models to lower, and how far beyond their minima to try.
 
     Parameters
     ----------
-    slope : (M, k) float64 on the host
-    bend, curvature : (k, k) float64 on the host
+    slope : Tensor, shape (M, k)
+        float64 on the host, as are the next two.
+    bend, curvature : Tensor, shape (k, k)
     momentum : float
+        How far the trial lies beyond the proposal, as a share of the way from the last proposal.
     sweeps : int
+        Passes of coordinate descent over the programs of a cell.
+
+    Notes
+    -----
+    For a row theta of Theta_1 and its row x of X' the model is, over t >= 0,
+
+        <x slope + theta bend, t> + 1/2 t curvature t^T
+
+    The proposal is where coordinate descent from theta ends; the trial is
+    max(0, proposal + momentum (proposal - last proposal)).
     """
 
     slope: Tensor
@@ -38,19 +50,25 @@ class Sums:
 
     Parameters
     ----------
-    gram : (k, k), or None where it is not asked for
+    gram : Tensor, shape (k, k)
         Theta_1^T Theta_1.
-    cross : (M, k)
+    cross : Tensor, shape (M, k)
         X'^T Theta_1.
     """
 
-    gram: Tensor | None
+    gram: Tensor
     cross: Tensor
 
 
 @dataclass
 class CountSums:
-    """Sums over each cell's counts alone, (n,) float64 each: x, x log x, and log x!."""
+    """Sums over the counts x of each cell that depend on no model.
+
+    Parameters
+    ----------
+    totals, entropies, log_factorials : ndarray, shape (n,)
+        Sums of x, of x log x and of log x!; float64.
+    """
 
     totals: np.ndarray
     entropies: np.ndarray
@@ -62,25 +80,61 @@ class Block(Protocol):
 
     All kinds of blocks do the same arithmetic; their results differ by rounding only.
 
-    Shapes: theta (n, k), in the precision of the fit and on its device; programs_t, direction
-    (M, k) float64 on the host. What is summed over cells is added to its argument, float64 on the
-    host; what is a row's own is overwritten. ``floor``: least rate, see `cells.counts`.
+    Notes
+    -----
+    The methods share the meaning of their arguments. ``theta`` (n, k) is in the precision of the
+    fit and on its device; ``programs_t`` and ``direction`` (M, k) are float64 on the host;
+    ``floor`` is the background rate of `cells.counts`. Sums over cells are added to their argument,
+    float64 on the host; arguments with one row for each cell are overwritten.
     """
 
     def times(self, right: Tensor, out: Tensor) -> None:
-        """out (n, k) = diag(scale) X @ right (M, k)."""
+        """Write diag(scale) X @ right to ``out``.
+
+        Parameters
+        ----------
+        right : Tensor, shape (M, k)
+        out : Tensor, shape (n, k)
+        """
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
-        """sums (M, k) += X^T diag(scale) @ left (n, k)."""
+        """Add X^T diag(scale) @ left to ``sums``.
+
+        Parameters
+        ----------
+        left : Tensor, shape (n, k)
+        sums : Tensor, shape (M, k)
+        """
 
     def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
-        """Move these cells, and add the sums over their trial to ``sums`` (cross: without genes).
+        """Move these cells, and add the sums over their trial to ``sums``.
 
-        proposal (n, k) and trial (n, k), which holds the last proposal, are overwritten.
+        Parameters
+        ----------
+        move : Move
+        theta : Tensor, shape (n, k)
+            Where the cells stand; left as it is.
+        proposal : Tensor, shape (n, k)
+            Overwritten.
+        trial : Tensor, shape (n, k)
+            Holds the last proposal; overwritten.
+        sums : Sums
+            Added to; ``cross`` without the factors of the genes.
         """
 
     def square_sums(self, genes: Tensor) -> np.ndarray:
-        """Each cell's sum of squares of diag(scale) X diag(genes), (n,); genes (M,) float64."""
+        """Each cell's sum of squares of diag(scale) X diag(genes).
+
+        Parameters
+        ----------
+        genes : Tensor, shape (M,)
+            Factor of each gene, float64 on the host.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            float64.
+        """
 
     def rates(
         self,
@@ -91,9 +145,18 @@ class Block(Protocol):
         rows: Tensor | None,
         columns: Tensor | None,
     ) -> None:
-        """Add the sum of x log lambda to ``log_sum`` (); its derivatives where asked for.
+        """Add the sum of x log lambda to ``log_sum``, and find its derivatives where asked for.
 
-        Shape: by theta, rows (n, k); by programs_t, columns (M, k).
+        Parameters
+        ----------
+        theta, programs_t, floor
+            Of the rates lambda.
+        log_sum : ndarray, shape ()
+            Added to.
+        rows : Tensor or None, shape (n, k)
+            Overwritten by the derivative by theta; None: not asked for.
+        columns : Tensor or None, shape (M, k)
+            The derivative by programs_t is added; None: not asked for.
         """
 
     def curvature(
@@ -105,15 +168,27 @@ class Block(Protocol):
         rows: Tensor | None,
         columns: Tensor,
     ) -> None:
-        """Derivatives of sum x omega / lambda: by theta, and minus that by programs_t.
+        """Derivatives of F = sum of x omega / lambda, omega = diag(scale) theta direction^T.
 
-        Shape: rows (n, k), columns (M, k).
+        Parameters
+        ----------
+        theta, programs_t, direction, floor
+            Of the rates lambda and of omega.
+        rows : Tensor or None, shape (n, k)
+            Overwritten by dF/dtheta; None: not asked for.
+        columns : Tensor, shape (M, k)
+            -dF/dprograms_t is added.
         """
 
     def hessian(self, theta: Tensor, programs_t: Tensor, floor: float, out: Tensor) -> None:
-        """Add the packed lower triangles of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T to ``out``.
+        """Add the lower triangles of H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T to ``out``.
 
-        Shape: out (M, k (k + 1) / 2).
+        Parameters
+        ----------
+        theta, programs_t, floor
+            Of the rates lambda; u_i = scale_i theta_i.
+        out : Tensor, shape (M, k (k + 1) / 2)
+            Added to; a triangle is packed row by row.
         """
 
     def count_sums(self) -> CountSums:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, overload
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,25 +26,47 @@ from neuralNMF.threads import SERIAL, Threads
 
 FLOOR = 1e-10
 
+# A derivative that a pass was asked for is a tensor, one that it was not asked for is None.
+Rows = TypeVar("Rows", bound=Tensor | None)
+Columns = TypeVar("Columns", bound=Tensor | None)
+
 
 @dataclass
-class RatePass:
-    """What one pass over the non-zeros found.
+class RatePass(Generic[Rows, Columns]):
+    """The result of one pass over the non-zeros.
 
-    log_sum: sum of x log lambda; rows (N, k) = d log_sum / dTheta on the device, columns (M, k) =
-    d log_sum / dW float64 on the host; None where not asked for.
+    Parameters
+    ----------
+    log_sum : float
+        Sum of x log lambda.
+    rows : Tensor or None, shape (N, k)
+        Its derivative by Theta, on the device; None where not asked for.
+    columns : Tensor or None, shape (M, k)
+        Its derivative by W, float64 on the host; None where not asked for.
     """
 
     log_sum: float
-    rows: Tensor | None
-    columns: Tensor | None
+    rows: Rows
+    columns: Columns
 
 
 def library_size(totals: np.ndarray) -> np.ndarray:
     """Library sizes s_i: a cell's total over the selected genes, divided by the median total.
 
-    Shape: totals (N,), counts; returns (N,) float64, without unit, zero for a cell without counts.
-    The median is taken over the cells that have counts.
+    Parameters
+    ----------
+    totals : ndarray, shape (N,)
+        Counts of each cell.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+        float64, without unit; zero for a cell without counts, which the median leaves out.
+
+    Raises
+    ------
+    InputError
+        No cell has any counts.
     """
     totals = np.asarray(totals, dtype=np.float64)
     positive = totals[totals > 0]
@@ -55,9 +78,34 @@ def library_size(totals: np.ndarray) -> np.ndarray:
 class Counts:
     """Counts X (N, M) as blocks of cells, with the library sizes.
 
-    ``blocks()`` yields ``(first cell, past the last cell, block)`` in order, anew at each call.
-    ``saturated``: sum of x log x - x, from which the deviance is measured; ``log_factorials``: sum
-    of log x!; ``totals`` (N,) float64: counts of each cell.
+    Parameters
+    ----------
+    blocks : callable
+        Yields ``(first cell, past the last cell, block)`` in order, anew at each call.
+    shape : (int, int)
+        N cells, M genes.
+    scale : ndarray, shape (N,)
+        Library sizes s.
+    place : Place
+        Where the cells' side is computed.
+    floor : float, default 1e-10
+        Background rate, in counts.
+
+    Attributes
+    ----------
+    scale : Tensor, shape (N,)
+        Library sizes, float64 on the host.
+    totals : Tensor, shape (N,)
+        Counts of each cell, float64 on the host; ``total`` is their sum.
+    saturated : float
+        Sum of x log x - x, from which the deviance is measured.
+    log_factorials : float
+        Sum of log x!.
+
+    Raises
+    ------
+    InputError
+        There is not one library size for each cell.
     """
 
     def __init__(
@@ -86,41 +134,96 @@ class Counts:
         self.log_factorials = float(np.concatenate([part.log_factorials for part in sums]).sum())
         self.totals = torch.from_numpy(totals)
 
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: Literal[True], columns: Literal[True]
+    ) -> RatePass[Tensor, Tensor]: ...
+
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: Literal[True]
+    ) -> RatePass[Tensor, None]: ...
+
+    @overload
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, columns: Literal[True]
+    ) -> RatePass[None, Tensor]: ...
+
+    @overload
     def rates(
         self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
-    ) -> RatePass:
+    ) -> RatePass[Tensor | None, Tensor | None]: ...
+
+    def rates(
+        self, theta: Tensor, programs_t: Tensor, *, rows: bool = False, columns: bool = False
+    ) -> RatePass[Any, Any]:
         """Sum of x log lambda and, where asked for, its derivatives, in one pass.
 
-        Shape: theta (N, k) on the device, programs_t (M, k) float64 on the host.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            W, float64 on the host.
+        rows, columns : bool
+            Whether the derivatives by Theta and by W are asked for.
+
+        Returns
+        -------
+        RatePass
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(programs_t) if columns else None
         log_sum = np.zeros(())
         for start, stop, block in self._blocks():
-            mine = None if by_row is None else by_row[start:stop]
+            block_rows = None if by_row is None else by_row[start:stop]
             part = theta[start:stop]
-            block.rates(part, programs_t, self.floor, log_sum, mine, by_column)
+            block.rates(part, programs_t, self.floor, log_sum, block_rows, by_column)
         return RatePass(float(log_sum), by_row, by_column)
 
     def curvature(
         self, theta: Tensor, programs_t: Tensor, direction: Tensor, *, rows: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """(-dF/dW, dF/dTheta) of F = sum of x omega / lambda, omega = diag(s) Theta direction^T.
+        """Derivatives of F = sum of x omega / lambda with omega = diag(s) Theta direction^T.
 
-        Shape: direction (M, k) as programs_t; returns (M, k) float64 (host), (N, k) or None.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t, direction : Tensor, shape (M, k)
+            float64 on the host.
+        rows : bool
+            Whether the derivative by Theta is asked for.
+
+        Returns
+        -------
+        by_programs_t : Tensor, shape (M, k)
+            -dF/dW, float64 on the host.
+        by_theta : Tensor or None, shape (N, k)
+            dF/dTheta on the device.
         """
         by_row = torch.empty_like(theta, requires_grad=False) if rows else None
         by_column = _zeros(programs_t)
         for start, stop, block in self._blocks():
-            mine = None if by_row is None else by_row[start:stop]
+            block_rows = None if by_row is None else by_row[start:stop]
             part = theta[start:stop]
-            block.curvature(part, programs_t, direction, self.floor, mine, by_column)
+            block.curvature(part, programs_t, direction, self.floor, block_rows, by_column)
         return by_column, by_row
 
     def hessian(self, theta: Tensor, programs_t: Tensor) -> Tensor:
         """H_j = sum_i x_ij / lambda_ij^2 u_i u_i^T with u_i = s_i theta_i, for every gene j.
 
-        Shape: returns the lower triangles by rows, (M, k (k + 1) / 2) float64 on the host.
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            float64 on the host.
+
+        Returns
+        -------
+        Tensor, shape (M, k (k + 1) / 2)
+            Lower triangles, packed row by row; float64 on the host.
         """
         rank = theta.shape[1]
         out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
@@ -137,12 +240,28 @@ class Counts:
         return total
 
     def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
-        """Sum of all N x M rates, as a product of column sums."""
+        """Sum of all N x M rates, as a product of column sums.
+
+        Parameters
+        ----------
+        theta : Tensor, shape (N, k)
+            On the device.
+        programs_t : Tensor, shape (M, k)
+            float64 on the host.
+        """
         background = self.floor * self.shape[0] * self.shape[1]
         return float(self.weights(theta) @ programs_t.detach().sum(0)) + background
 
     def deviance(self, log_sum: float, rate_total: float) -> float:
-        """2 sum [x log(x / lambda) - (x - lambda)], from the two sums of a model."""
+        """The deviance 2 sum [x log(x / lambda) - (x - lambda)].
+
+        Parameters
+        ----------
+        log_sum : float
+            Sum of x log lambda, over the non-zeros.
+        rate_total : float
+            Sum of all rates lambda.
+        """
         return 2.0 * (self.saturated - log_sum + rate_total)
 
 
@@ -159,8 +278,8 @@ def rows_counts(
 
     Parameters
     ----------
-    matrix : scipy.sparse.csr_matrix
-    scale : (N,), optional
+    matrix : scipy.sparse.csr_matrix, shape (N, M)
+    scale : ndarray, shape (N,), optional
         Library sizes; ones by default.
     floor, dtype, threads
         See `Counts` and `Place`.
@@ -191,7 +310,10 @@ def tensor_counts(
     dtype: torch.dtype = torch.float32,
     cuts: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of a CSR matrix as tensors on any device; arguments as of `rows_counts`."""
+    """Counts of a CSR matrix (N, M) as tensors on any device.
+
+    The other parameters are those of `rows_counts`.
+    """
     cells, genes = matrix.shape
     sizes = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)
@@ -216,9 +338,10 @@ def dense_counts(
 
     Parameters
     ----------
-    entries : (n, M), non-negative
-        Need not be whole numbers: the expected programs of the layer before, for example.
-    scale : (n,), optional
+    entries : Tensor, shape (n, M)
+        Non-negative; need not be whole numbers: the expected programs of the layer before, for
+        example.
+    scale : ndarray, shape (n,), optional
         Ones by default.
     floor : float
     rows : int
@@ -234,7 +357,7 @@ def dense_counts(
         borders = np.array([0, part.stop - start])
         block = DenseBlock(entries[part], factors[part], borders, place.threads, place.sums)
         blocks.append((start, part.stop, block))
-    return Counts(lambda: blocks, tuple(entries.shape), sizes, place, floor=floor)
+    return Counts(lambda: blocks, (entries.shape[0], entries.shape[1]), sizes, place, floor=floor)
 
 
 def _pairs(cuts: Sequence[int] | None, cells: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Where the cells' side of a fit is computed, and the blocks of cells that this place asks for."""
+"""The place where the cells' side of a fit is computed, and the blocks of cells that suit it."""
 
 from __future__ import annotations
 
@@ -46,11 +46,20 @@ class Place:
 
         Parameters
         ----------
-        indptr : (n + 1,) int64, may start above zero
-        indices, values : (nnz,), of these cells alone
-        scale : (n,) float64
+        indptr : ndarray of int64, shape (n + 1,)
+            May start above zero.
+        indices, values : ndarray, shape (nnz,)
+            Columns and values of the non-zeros, of these cells alone.
+        scale : ndarray of float64, shape (n,)
+            Factor of each cell.
         genes : int
-        borders : (B + 1,) int64, from 0 to n
+            M.
+        borders : ndarray of int64, shape (B + 1,)
+            Where the blocks of cells begin that sums are taken over, from 0 to n.
+
+        Returns
+        -------
+        Block
         """
         if self.device.type == "cpu":
             return RowsBlock(
@@ -74,7 +83,7 @@ class Place:
         genes: int,
         borders: np.ndarray,
     ) -> Block:
-        """Cells as a dense matrix; arguments as of `rows`."""
+        """Cells as a dense matrix; the parameters are those of `rows`."""
         shape = (indptr.size - 1, genes)
         formed = sp.csr_matrix((values, indices, indptr - indptr[0]), shape=shape).toarray()
         return DenseBlock(

@@ -1,7 +1,7 @@
-"""The only things ever done with the cells by squared error.
+"""Products with the normalised matrix X': all that a fit by squared error asks of the cells.
 
-X' @ S, X'^T @ Theta, and both around a step of Theta in one pass. X' is the normalised matrix
-diag(cells) X diag(genes); it is never formed from a sparse X, the two vectors are applied to the
+They are X' @ S, X'^T @ Theta, and both around a step of Theta in one pass.
+X' = diag(cells) X diag(genes) is never formed from a sparse X: the two vectors are applied to the
 small factor instead. X is held as blocks of cells: one when it is in memory, many when it is
 streamed.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -34,9 +35,14 @@ class Products:
         Yields ``(first cell, past the last cell, block)`` in order, anew at each call.
     shape : (int, int)
         N cells, M genes.
-    genes : (M,) float64, optional
-        Factor of each gene.
+    genes : ndarray of float64, shape (M,), or None
+        Factor of each gene; None for ones.
     place : Place
+
+    Attributes
+    ----------
+    square_sum : float
+        Sum of all squares of X'.
     """
 
     def __init__(
@@ -63,8 +69,15 @@ class Products:
     def times(self, right: Tensor) -> Tensor:
         """X' @ right.
 
-        Shape: right (M, k) float64 on the host; returns (N, k) on the device, in the precision of
-        the fit.
+        Parameters
+        ----------
+        right : Tensor, shape (M, k)
+            float64 on the host.
+
+        Returns
+        -------
+        Tensor, shape (N, k)
+            On the device, in the precision of the fit.
         """
         scaled = self._scaled(right)
         out = empty_rows(self.shape[0], right.shape[1], device=self.device, dtype=self.dtype)
@@ -75,7 +88,15 @@ class Products:
     def transposed_times(self, left: Tensor) -> Tensor:
         """X'^T @ left.
 
-        Shape: left (N, k) on the device; returns (M, k) float64 on the host.
+        Parameters
+        ----------
+        left : Tensor, shape (N, k)
+            On the device.
+
+        Returns
+        -------
+        Tensor, shape (M, k)
+            float64 on the host.
         """
         sums = torch.zeros((self.shape[1], left.shape[1]), dtype=torch.float64)
         for start, stop, block in self.blocks():
@@ -83,14 +104,26 @@ class Products:
         return self._scaled(sums)
 
     def sums(self, theta: Tensor) -> Sums:
-        """Of theta (N, k). One pass over X'."""
+        """Theta^T Theta and X'^T Theta of theta (N, k), in one pass over X'."""
         return Sums(gram(theta, self.threads), self.transposed_times(theta))
 
     def move(self, move: Move, theta: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor, Sums]:
-        """(proposal, trial, sums of the trial), in one pass over X'.
+        """Move all cells, and sum over where the step leads, in one pass over X'.
 
-        Shape: theta, the last proposal (N, k) on the device; the trial lies in its place. Without
-        one the trial is the proposal.
+        Parameters
+        ----------
+        move : Move
+        theta : Tensor, shape (N, k)
+            On the device; left as it is.
+        last : Tensor or None, shape (N, k)
+            The last proposal; overwritten by the trial.
+
+        Returns
+        -------
+        proposal, trial : Tensor, shape (N, k)
+            Without a last proposal, they are equal.
+        sums : Sums
+            Of the trial.
         """
         rank = theta.shape[1]
         proposal = empty_rows(*theta.shape, device=theta.device, dtype=theta.dtype)
@@ -113,16 +146,18 @@ class Products:
 
 
 class CellSums(torch.autograd.Function):
-    """(Theta_1, X') -> (G, B^T): all that the loss sees of the cells.
+    """(Theta_1, X') -> (G, B^T): all that the loss sees of the cells, differentiable by Theta_1.
 
-    G = Theta_1^T Theta_1 and B^T = X'^T Theta_1.
+    Notes
+    -----
+    Of Theta_1 (N, k_1) it gives G = Theta_1^T Theta_1 (k_1, k_1) and B^T = X'^T Theta_1 (M, k_1),
+    float64 on the host. One pass over X forward, one backward:
 
-    Shape: theta (N, k_1); returns G (k_1, k_1) and B^T (M, k_1), float64 on the host.
-    One pass over X forward, one backward: dTheta_1 = X' dB^T + Theta_1 (dG + dG^T).
+        dTheta_1 = X' dB^T + Theta_1 (dG + dG^T)
     """
 
     @staticmethod
-    def forward(ctx, theta, products):
+    def forward(ctx: Any, theta: Tensor, products: Products) -> tuple[Tensor, Tensor]:
         """G and B^T."""
         ctx.save_for_backward(theta)
         ctx.products = products
@@ -130,7 +165,7 @@ class CellSums(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_gram, grad_cross):
+    def backward(ctx: Any, grad_gram: Tensor, grad_cross: Tensor) -> tuple[Tensor, None]:
         """The gradient in Theta_1; none in X'."""
         (theta,) = ctx.saved_tensors
         grad = ctx.products.times(grad_cross)
@@ -146,7 +181,16 @@ def rows_products(
     dtype: torch.dtype = torch.float32,
     threads: Threads = SERIAL,
 ) -> Products:
-    """Products of a CSR matrix (N, M) in memory, on the CPU, without a copy of it."""
+    """Products of a CSR matrix in memory, on the CPU, without a copy of it.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse.csr_matrix, shape (N, M)
+    cells, genes : ndarray, shapes (N,) and (M,), optional
+        The factors of X' = diag(cells) X diag(genes); ones by default.
+    dtype, threads
+        See `Place`.
+    """
     number, columns = matrix.shape
     place = Place(dtype=dtype, threads=threads)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)
@@ -168,11 +212,14 @@ def tensor_products(
     *,
     threads: Threads = SERIAL,
 ) -> Products:
-    """Products of a dense or sparse CSR tensor (N, M), where it is and in its precision."""
+    """Products of a dense or sparse CSR tensor (N, M), where it is and in its precision.
+
+    The other parameters are those of `rows_products`.
+    """
     number, columns = matrix.shape
     place = Place(matrix.device, matrix.dtype, threads)
-    scale = np.ones(number) if cells is None else cells
-    scale = torch.as_tensor(scale, device=matrix.device, dtype=matrix.dtype)
+    factors = np.ones(number) if cells is None else cells
+    scale = torch.as_tensor(factors, device=matrix.device, dtype=matrix.dtype)
     block: Block
     if matrix.layout == torch.sparse_csr:
         block = SparseBlock(

@@ -1,4 +1,4 @@
-"""Consecutive cells of X as CSR rows on the host, walked by the compiled loops."""
+"""A block of cells as CSR rows on the host, for the compiled loops of `kernels`."""
 
 from __future__ import annotations
 
@@ -29,17 +29,20 @@ class RowsBlock:
 
     Parameters
     ----------
-    indptr : (n + 1,) int64
+    indptr : ndarray of int64, shape (n + 1,)
         May start above zero.
-    indices, data : (nnz,) int32, (nnz,) float32 or float64
+    indices, data : ndarray of int32 and of float32 or float64, shape (nnz,)
         Of these rows alone.
-    scale : (n,) float64
+    scale : ndarray of float64, shape (n,)
         Factor of each cell: its share of the normalisation, or its library size.
     genes : int
-    borders : (B + 1,) int64
-        The blocks of cells, as rows at hand: from 0 to n.
-    threads, sums
-        Who works on them, and who adds up.
+        M.
+    borders : ndarray of int64, shape (B + 1,)
+        Where the blocks of cells begin that sums are taken over, as rows of these: from 0 to n.
+    threads : Threads
+        Share the blocks.
+    sums : BlockSums
+        Adds up over the blocks.
     """
 
     indptr: np.ndarray
@@ -178,8 +181,8 @@ class RowsBlock:
         self.threads.run(work, [(start,) for start in range(0, result.size, _WIDENED)])
         return result
 
-    def _rows(self, dtype: np.dtype) -> tuple:
-        """What all loops take of the cells."""
+    def _rows(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """The arguments that describe the cells to every loop."""
         return self.indptr, self._unsigned, self.data, self.scale.astype(dtype, copy=False)
 
     def _padded(self, right: Tensor, dtype: np.dtype) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Normalisation as two vectors (architecture.md, `scaling`).
+"""Normalisation of counts, held as two vectors and the name of a function.
 
-X' = diag(cells) f(X) diag(genes), with an f that keeps zeros zero.
+X' = diag(cells) f(X) diag(genes) with cells (N,), genes (M,) and an f that keeps zeros zero, so
+that a sparse X stays sparse and X' need not be formed.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ _CHUNK = 50_000
 
 @dataclass(frozen=True)
 class Scaling:
-    """How raw counts become the matrix that is factorised.
+    """The way from raw counts to the matrix that is factorised.
 
-    cells (N,), genes (M,) float64. With a ``transform`` the cell factor acts on the counts before
-    it, else after.
+    Parameters
+    ----------
+    cells : ndarray of float64, shape (N,)
+        Factor of each cell; with a transform it acts on the counts before it, else after.
+    genes : ndarray of float64, shape (M,)
+        Factor of each gene.
+    transform : {"none", "sqrt", "log1p"}
     """
 
     cells: np.ndarray
@@ -33,9 +39,21 @@ class Scaling:
         return self.cells if self.transform == "none" else np.ones_like(self.cells)
 
     def values(self, data: np.ndarray, indptr: np.ndarray, start: int, stop: int) -> np.ndarray:
-        """The values of the non-zeros of cells ``start`` to ``stop``.
+        """The values of the non-zeros of some cells, transformed.
 
-        ``data`` itself without a transform.
+        Parameters
+        ----------
+        data : ndarray, shape (nnz,)
+            Counts of the cells' non-zeros.
+        indptr : ndarray, shape (stop - start + 1,)
+            Where each cell's non-zeros begin.
+        start, stop : int
+            First cell and the one past the last.
+
+        Returns
+        -------
+        ndarray, shape (nnz,)
+            ``data`` itself without a transform.
         """
         if self.transform == "none":
             return data
@@ -45,11 +63,21 @@ class Scaling:
 
 
 def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
-    """The two vectors of ``normalize`` for a data set.
+    """Find the factors of cells and genes that a normalisation asks for.
 
-    counts: ones; library: median total / the cell's total, over the selected genes; variance: that,
-    and 1 / standard deviation of each gene after it (1 for a gene that never varies). One pass over
-    the data for ``variance``.
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, M genes.
+    normalize : {"counts", "library", "variance"}
+        ``counts``: all factors are 1. ``library``: a cell's factor is the median total divided by
+        its total, over the selected genes. ``variance``: that, and a gene's factor is 1 / its
+        standard deviation afterwards (1 for a gene that never varies); one pass over the data.
+    transform : {"none", "sqrt", "log1p"}
+
+    Returns
+    -------
+    Scaling
     """
     cells = np.ones(dataset.shape[0])
     genes = np.ones(dataset.shape[1])
@@ -79,7 +107,7 @@ def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
 
 
 def scaled_matrix(counts: sp.csr_matrix, scaling: Scaling) -> sp.csr_matrix:
-    """X' of a small matrix, formed; for tests, projections and reports. Shape: (N, M)."""
+    """X' (N, M) of a small matrix of counts (N, M), formed: for tests, projections and reports."""
     values = scaling.values(counts.data, counts.indptr, 0, counts.shape[0]).astype(np.float64)
     formed = sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
     return (sp.diags(scaling.outer_cells) @ formed @ sp.diags(scaling.genes)).tocsr()

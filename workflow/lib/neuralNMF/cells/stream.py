@@ -1,4 +1,8 @@
-"""From a data set to what a fit asks of its cells: in memory or streamed, dense or sparse."""
+"""The cells of a data set as blocks for a fit: held in memory or streamed, dense or sparse.
+
+Fits by squared error get `Products`, Poisson models get `Counts`; starts are tried on a sample of
+the cells.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,9 @@ DENSE_FROM = 0.5
 SAMPLE_CELLS = 20_000
 _CHUNK = 50_000
 
+# indptr, indices and data of some cells.
+_Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
+
 
 def is_dense(dataset: Dataset) -> bool:
     """Whether least squares multiply by this data set as by a dense matrix."""
@@ -49,12 +56,16 @@ def dataset_products(
     data_mem_size : int or None
         Cells held in memory; with fewer than there are, X is streamed, in whole blocks of cells
         (`cells.sums.block_borders`) and so at least one block at a time.
+
+    Returns
+    -------
+    Products
     """
     dense = is_dense(dataset)
     kind = "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix"
     _log_size(dataset, kind, data_mem_size)
 
-    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+    def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         indptr, indices, data = arrays
         values = scaling.values(data, indptr, start, stop)
         make = place.dense if dense else place.rows
@@ -66,18 +77,33 @@ def dataset_products(
 
 
 def dataset_counts(dataset: Dataset, place: Place, data_mem_size: int | None) -> Counts:
-    """The raw counts of a data set with the cells' library sizes; arguments as above."""
+    """The raw counts of a data set with the cells' library sizes.
+
+    The parameters are those of `dataset_products`.
+    """
     _log_size(dataset, "raw counts", data_mem_size)
     sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64))
 
-    def block(start: int, stop: int, arrays: tuple, borders: np.ndarray) -> Block:
+    def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         return place.rows(*arrays, sizes[start:stop], dataset.shape[1], borders)
 
     return Counts(_blocks(dataset, block, data_mem_size), dataset.shape, sizes, place)
 
 
 def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
-    """Rising indices of at most SAMPLE_CELLS cells, drawn at random where there are more."""
+    """Draw at most SAMPLE_CELLS of N cells; all of them where they are few.
+
+    Parameters
+    ----------
+    cells : int
+        N.
+    generator : torch.Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Rising indices.
+    """
     if cells <= SAMPLE_CELLS:
         return np.arange(cells)
     return torch.randperm(cells, generator=generator)[:SAMPLE_CELLS].sort().values.numpy()
@@ -86,15 +112,26 @@ def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
 def sample_products(
     dataset: Dataset, scaling: Scaling, cells: np.ndarray, place: Place
 ) -> Products:
-    """The products of some cells of a data set, in memory on the host; cells: rising indices."""
-    own = Scaling(scaling.cells[cells], scaling.genes, scaling.transform)
+    """The products of some cells of a data set, in memory on the host.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    scaling : Scaling
+        Of the whole data set.
+    cells : ndarray of int, shape (n,)
+        Rising indices.
+    place : Place
+        Its precision and threads are taken.
+    """
+    sample_scaling = Scaling(scaling.cells[cells], scaling.genes, scaling.transform)
     matrix = sample_rows(dataset, cells)
-    matrix.data = own.values(matrix.data, matrix.indptr, 0, cells.size)
-    options = {"threads": place.threads}
+    matrix.data = sample_scaling.values(matrix.data, matrix.indptr, 0, cells.size)
+    factors = sample_scaling.outer_cells, scaling.genes
     if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
         dense = torch.as_tensor(matrix.toarray(), dtype=place.dtype)
-        return tensor_products(dense, own.outer_cells, scaling.genes, **options)
-    return rows_products(matrix, own.outer_cells, scaling.genes, dtype=place.dtype, **options)
+        return tensor_products(dense, *factors, threads=place.threads)
+    return rows_products(matrix, *factors, dtype=place.dtype, threads=place.threads)
 
 
 @dataclass
@@ -103,7 +140,7 @@ class CountsSample:
 
     Parameters
     ----------
-    cells : (n,) int64
+    cells : Tensor of int64, shape (n,)
         Rising indices.
     counts : Counts
         Theirs, on the device of the fit, with the library sizes of the data set.
@@ -119,7 +156,21 @@ class CountsSample:
 def counts_sample(
     dataset: Dataset, counts: Counts, generator: torch.Generator, place: Place
 ) -> CountsSample:
-    """At most SAMPLE_CELLS cells, drawn at random where there are more; counts: of them all."""
+    """Draw the cells that starts of Poisson models are tried on.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    counts : Counts
+        Of the whole data set.
+    generator : torch.Generator
+    place : Place
+
+    Returns
+    -------
+    CountsSample
+        At most SAMPLE_CELLS cells; all of them where they are few.
+    """
     chosen = draw_sample(counts.shape[0], generator)
     cells = torch.from_numpy(chosen)
     matrix = sample_rows(dataset, chosen)
@@ -129,14 +180,25 @@ def counts_sample(
     if chosen.size == counts.shape[0]:
         return CountsSample(cells, counts, products)
     if place.device.type == "cpu":
-        own = rows_counts(matrix, sizes, dtype=place.dtype, threads=place.threads)
+        sample = rows_counts(matrix, sizes, dtype=place.dtype, threads=place.threads)
     else:
-        own = tensor_counts(matrix, sizes, device=place.device, dtype=place.dtype)
-    return CountsSample(cells, own, products)
+        sample = tensor_counts(matrix, sizes, device=place.device, dtype=place.dtype)
+    return CountsSample(cells, sample, products)
 
 
 def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
-    """The counts (n, M) of some cells of a data set, copied; cells (n,): rising indices."""
+    """The counts of some cells of a data set, copied.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    cells : ndarray of int, shape (n,)
+        Rising indices.
+
+    Returns
+    -------
+    csr_matrix, shape (n, M)
+    """
     parts = []
     for start in range(0, dataset.shape[0], _CHUNK):
         stop = min(start + _CHUNK, dataset.shape[0])
@@ -148,7 +210,7 @@ def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
 
 def _blocks(
     dataset: Dataset,
-    make: Callable[[int, int, tuple, np.ndarray], Block],
+    make: Callable[[int, int, _Csr, np.ndarray], Block],
     data_mem_size: int | None,
     *,
     dense: bool = False,

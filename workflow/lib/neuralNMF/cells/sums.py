@@ -31,15 +31,16 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
 
     Parameters
     ----------
-    indptr : (N + 1,) int64
+    indptr : ndarray of int64, shape (N + 1,)
         Where each cell's non-zeros begin, as in a CSR matrix.
     genes : int
+        M.
     dense : bool
         Whether the blocks are multiplied as dense matrices, which takes the same time a cell.
 
     Returns
     -------
-    (B + 1,) int64
+    ndarray of int64, shape (B + 1,)
         First cell of each block, and N. All but the last are multiples of `kernels.vectors.TILE`.
     """
     cells = indptr.size - 1
@@ -61,23 +62,33 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
 
 @dataclass
 class Totals:
-    """What is summed over cells, float64: of genes (M, k), and small (any shape), None for none."""
+    """The arrays that sums over cells are added to, float64; None where there are none.
+
+    Parameters
+    ----------
+    genes : ndarray or None, shape (M, k)
+    small : ndarray or None, of any shape
+    """
 
     genes: np.ndarray | None = None
     small: np.ndarray | None = None
 
 
 class BlockSums:
-    """Adds up what blocks of cells contribute, in the order of the blocks.
+    """Adds up the contributions of blocks of cells, in the order of the blocks.
 
     Each thread works on a block of its own, with arrays of its own to add to; after some blocks
     these are carried over into the totals, in double precision and in the order of the blocks. The
     arrays are kept from one pass over the cells to the next.
+
+    Parameters
+    ----------
+    threads : Threads
     """
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
-        self._arrays: dict[tuple, list[np.ndarray]] = {}
+        self._arrays: dict[tuple[tuple[int, int], np.dtype], list[np.ndarray]] = {}
 
     def add(
         self,
@@ -104,7 +115,8 @@ class BlockSums:
         if self._threads.count == 1:
             at_once = 1
         of_genes = self._of_genes(totals, dtype, at_once)
-        of_small = [np.zeros(np.shape(totals.small)) for _ in range(at_once)]
+        shape = () if totals.small is None else totals.small.shape
+        of_small = [np.zeros(shape) for _ in range(at_once)]
         for start in range(0, len(blocks), at_once):
             turn = blocks[start : start + at_once]
             self._threads.run(

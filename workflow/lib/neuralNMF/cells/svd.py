@@ -1,6 +1,4 @@
-"""A start for layer 1 from the singular vectors of X'.
-
-Source: Boutsidis & Gallopoulos 2008, Pattern Recognition 41(4).
+"""A start for layer 1 from the singular vectors of X' (NNDSVD).
 
 Random starts leave programs merged that no later step separates; the singular vectors tell them
 apart.
@@ -23,11 +21,27 @@ def singular_vectors(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The leading singular triplets of X', by subspace iteration from a random start.
 
-    All that is orthogonalised has the length of the genes, so that one array of N rows is held,
-    not three. Two passes over X' an iteration.
+    Parameters
+    ----------
+    products : Products
+        With X' (N, M).
+    rank : int
+        How many.
+    generator : torch.Generator
 
-    Shape: returns left (N, rank) on the device, values (rank,) and right (M, rank) float64 on the
-    host.
+    Returns
+    -------
+    left : Tensor, shape (N, rank)
+        On the device.
+    values : Tensor, shape (rank,)
+        float64 on the host, falling.
+    right : Tensor, shape (M, rank)
+        float64 on the host.
+
+    Notes
+    -----
+    Two passes over X' an iteration. All that is orthogonalised has the length of the genes, so that
+    one array of N rows is held, not three.
     """
     cells, genes = products.shape
     width = min(rank + _OVERSAMPLED, cells, genes)
@@ -41,20 +55,34 @@ def singular_vectors(
     squares, turn = squares.flip(0)[:rank], turn.flip(1)[:, :rank]
     values = squares.clamp_min(0).sqrt()
     inverse = torch.where(values > 0, 1.0 / torch.where(values > 0, values, 1.0), 0.0)
-    own = (turn * inverse).to(device=left.device, dtype=left.dtype)
-    return left @ own, values, right @ turn
+    to_left = (turn * inverse).to(device=left.device, dtype=left.dtype)
+    return left @ to_left, values, right @ turn
 
 
 def nndsvd_theta(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
-    """Theta_1 (N, rank) from the signed halves of singular vectors, shaped as they are returned.
+    """Theta_1 from the signed halves of singular vectors.
 
     Of each pair of vectors, the half (both positive or both negative) that carries more is taken.
+
+    Parameters
+    ----------
+    left, values, right : Tensor, shapes (N, k), (k,) and (M, k)
+        As `singular_vectors` returns them.
+
+    Returns
+    -------
+    Tensor, shape (N, k)
+        As ``left``.
+
+    Notes
+    -----
+    Source: Boutsidis & Gallopoulos 2008, Pattern Recognition 41(4).
     """
     theta = left.clone()
     for j in range(left.shape[1]):
-        column, own = theta[:, j], right[:, j]
+        column, genes = theta[:, j], right[:, j]
         up, down = column.clamp_min(0).norm().item(), column.clamp_max(0).norm().item()
-        right_up, right_down = own.clamp_min(0).norm().item(), own.clamp_max(0).norm().item()
+        right_up, right_down = genes.clamp_min(0).norm().item(), genes.clamp_max(0).norm().item()
         positive = up * right_up >= down * right_down
         length, weight = (up, up * right_up) if positive else (down, down * right_down)
         if not positive:

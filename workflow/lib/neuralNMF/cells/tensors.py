@@ -1,4 +1,4 @@
-"""Consecutive cells of X as tensors, dense or sparse, wherever torch can compute."""
+"""Blocks of cells as tensors, dense or sparse, on any device that torch has."""
 
 from __future__ import annotations
 
@@ -29,14 +29,16 @@ class DenseBlock:
 
     Parameters
     ----------
-    matrix : (n, M)
+    matrix : Tensor, shape (n, M)
         On any device. Poisson sums form matrices of this size.
-    scale : (n,)
+    scale : Tensor, shape (n,)
         Factor of each cell, on the same device and in the same precision.
-    borders : (B + 1,) int64
-        The blocks of cells, as rows at hand: from 0 to n.
-    threads, sums
-        Who works on them, and who adds up, on the CPU.
+    borders : ndarray of int64, shape (B + 1,)
+        Where the blocks of cells begin that sums are taken over, as rows of these: from 0 to n.
+    threads : Threads
+        Share the blocks, on the CPU.
+    sums : BlockSums
+        Adds up over the blocks, on the CPU.
     """
 
     matrix: Tensor
@@ -58,7 +60,7 @@ class DenseBlock:
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
         """See `Block.add_transposed_times`."""
-        self._add_up(lambda part: (self._transposed_times(part, left), None), Sums(None, sums))
+        self._add_up(lambda part: (self._transposed_times(part, left), None), sums, None)
 
     def move(self, move: Move, theta: Tensor, proposal: Tensor, trial: Tensor, sums: Sums) -> None:
         """See `Block.move`."""
@@ -74,7 +76,7 @@ class DenseBlock:
             beyond(trial[part], proposal[part], move.momentum)
             return self._transposed_times(part, trial), gram(trial[part])
 
-        self._add_up(moved, sums)
+        self._add_up(moved, sums.cross, sums.gram)
 
     def square_sums(self, genes: Tensor) -> np.ndarray:
         """See `Block.square_sums`."""
@@ -149,14 +151,19 @@ class DenseBlock:
     def _transposed_times(self, part: slice, left: Tensor) -> Tensor:
         return self.matrix[part].T @ (left[part] * self.scale[part, None])
 
-    def _add_up(self, terms: Callable[[slice], tuple[Tensor, Tensor | None]], sums: Sums) -> None:
-        """sums += terms(rows) of every block of cells: (M, k) of the genes, (k, k) or none."""
+    def _add_up(
+        self,
+        terms: Callable[[slice], tuple[Tensor, Tensor | None]],
+        sums: Tensor,
+        small_sums: Tensor | None,
+    ) -> None:
+        """Add ``terms(rows)`` of every block of cells to sums (M, k) and small_sums (k, k)."""
         if self.matrix.device.type != "cpu":
             for first, past in self._blocks:
                 of_genes, small = terms(slice(first, past))
-                sums.cross += of_genes.cpu().double()
-                if small is not None:
-                    sums.gram += small
+                sums += of_genes.cpu().double()
+                if small is not None and small_sums is not None:
+                    small_sums += small
             return
 
         def work(first: int, past: int, genes: np.ndarray, total: np.ndarray) -> None:
@@ -165,7 +172,7 @@ class DenseBlock:
             if small is not None:
                 total += small.numpy()
 
-        totals = Totals(sums.cross.numpy(), None if sums.gram is None else sums.gram.numpy())
+        totals = Totals(sums.numpy(), None if small_sums is None else small_sums.numpy())
         kind = torch.empty(0, dtype=self.matrix.dtype).numpy().dtype
         self.sums.add(self._blocks, work, totals, kind)
 
@@ -183,12 +190,15 @@ class SparseBlock:
 
     Parameters
     ----------
-    indptr : (n + 1,) int64, starting at zero
-    indices : (nnz,) int64
-    data : (nnz,)
+    indptr : Tensor of int64, shape (n + 1,)
+        Starts at zero.
+    indices : Tensor of int64, shape (nnz,)
+    data : Tensor, shape (nnz,)
         In the precision of the fit.
-    scale : (n,)
+    scale : Tensor, shape (n,)
+        Factor of each cell.
     genes : int
+        M.
     """
 
     indptr: Tensor
@@ -313,12 +323,14 @@ class SparseBlock:
         cells = torch.zeros(self.indptr.numel() - 1, dtype=torch.float64)
         return cells.index_add_(0, torch.repeat_interleave(self.indptr.cpu().diff()), values)
 
-    def _prepared(self, theta: Tensor, columns: Tensor | None, *small: Tensor) -> tuple:
+    def _prepared(
+        self, theta: Tensor, columns: Tensor | None, *small: Tensor
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
+        """diag(scale) theta, the small factors beside it, and zeros to add up columns in."""
         scaled = theta.detach() * self.scale.to(theta.dtype)[:, None]
         narrow = [part.to(device=theta.device, dtype=theta.dtype) for part in small]
-        added = None
-        if columns is not None:
-            added = torch.zeros(columns.shape, dtype=_wide(theta), device=theta.device)
+        shape = (0,) if columns is None else columns.shape
+        added = torch.zeros(shape, dtype=_wide(theta), device=theta.device)
         return scaled, narrow, added
 
     def _gathers(self, share: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

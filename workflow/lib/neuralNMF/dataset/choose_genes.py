@@ -156,7 +156,7 @@ def _residual_variances(
     inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
 ) -> np.ndarray:
     """Variance of the Pearson residuals within each input, (inputs, genes that passed)."""
-    if options.variable_genes > passed.size:
+    if options.variable_genes is not None and options.variable_genes > passed.size:
         logger.warning(
             "%d variable genes asked for, all %d genes that passed the filters are taken",
             options.variable_genes,

@@ -130,6 +130,7 @@ def _open(path: Path, file: h5py.File) -> Dataset:
     group = file["X"]
     stored = {name: group[name] for name in ("data", "indices", "indptr")}
     wanted = {"data": np.float32, "indices": np.int32}
+    cells, genes = (int(size) for size in group.attrs["shape"])
     nnz = stored["data"].shape[0]
     for name, dtype in wanted.items():
         array = stored[name]
@@ -140,7 +141,7 @@ def _open(path: Path, file: h5py.File) -> Dataset:
             )
     return Dataset(
         path=path,
-        shape=tuple(int(n) for n in group.attrs["shape"]),
+        shape=(cells, genes),
         nnz=nnz,
         obs=read_elem(file["obs"]),
         var=read_elem(file["var"]),

@@ -41,6 +41,7 @@ class DatasetWriter:
         self._cells = 0
         self._position = 0
         self._row_nnz: list[np.ndarray] = []
+        self._waiting: TemporaryCsr | None = None
         self._finished = False
 
     def __enter__(self) -> Self:
@@ -57,7 +58,6 @@ class DatasetWriter:
                 waiting = TemporaryCsr(self.genes, self.path.parent)
                 self._waiting = stack.enter_context(waiting)
             else:
-                self._waiting = None
                 self._allocate(self.nnz)
             self._stack = stack.pop_all()
         return self

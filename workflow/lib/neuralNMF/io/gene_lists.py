@@ -26,14 +26,13 @@ def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None
     """
     if genes is None:
         return None
-    names = genes
     if isinstance(genes, str | Path):
         path = Path(genes).expanduser()
         if not path.is_file():
             raise InputError(f"There is no gene list '{path}': give a file with one name a line.")
         lines = path.read_text(encoding="utf-8").splitlines()
-        names = [line.split("#")[0].strip() for line in lines]
-    names = [str(name) for name in names if str(name)]
-    if isinstance(genes, str | Path) and not names:
-        raise InputError(f"The gene list '{genes}' is empty: write one name a line.")
-    return names
+        names = [name for line in lines if (name := line.split("#")[0].strip())]
+        if not names:
+            raise InputError(f"The gene list '{genes}' is empty: write one name a line.")
+        return names
+    return [str(name) for name in genes if str(name)]

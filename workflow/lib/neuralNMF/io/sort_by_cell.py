@@ -1,8 +1,9 @@
 """Counts in any order, sorted by cell in bounded memory: an external bucket sort."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import scipy.sparse as sp
@@ -67,15 +68,17 @@ def sort_by_cell(
     return counts
 
 
-def _deal(block: tuple[np.ndarray, np.ndarray, np.ndarray], files: list, width: int) -> None:
+def _deal(
+    block: tuple[np.ndarray, np.ndarray, np.ndarray], files: Sequence[IO[bytes]], width: int
+) -> None:
     """Append each entry to the file of its cell's bucket; a bucket is `width` cells."""
     entry = np.empty(block[0].size, dtype=ENTRY)
     entry["cell"], entry["gene"], entry["count"] = block
     bucket = entry["cell"] // width
     if bucket.size and (bucket[0] == bucket).all():  # sorted by cell, as most files are
-        entry.tofile(files[bucket[0]])
+        entry.tofile(files[int(bucket[0])])
         return
     order = np.argsort(bucket, kind="stable")
     edges = np.searchsorted(bucket[order], np.arange(len(files) + 1))
     for i in np.flatnonzero(np.diff(edges)):
-        entry[order[edges[i] : edges[i + 1]]].tofile(files[i])
+        entry[order[edges[i] : edges[i + 1]]].tofile(files[int(i)])

@@ -1,4 +1,4 @@
-"""Compiled loops (numba) behind the CPU path: arrays in, arrays out, nothing else.
+"""Loops that numba compiles, for all heavy work on the CPU: arrays in, arrays out, nothing else.
 
 Each loop does the work of one thread on a range of rows; the callers share the ranges out among
 threads. So the number of threads cannot change what is computed.

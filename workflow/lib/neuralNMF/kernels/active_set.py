@@ -1,7 +1,8 @@
-"""The active-set method of Lawson & Hanson (1974) from normal equations, for one column.
+"""Non-negative least squares of one column by the active-set method of Lawson & Hanson (1974).
 
-It always ends, also where variables depend on each other: one that depends on the others of its
-support (its pivot is at most ``tiny``) is left at zero.
+Minimises 1/2 s'Gs - s'b over s >= 0 from the normal equations G (k, k), b (k,). Slower than block
+pivoting (`nnls`), but it always ends, also where variables depend on each other: one that depends
+on the others of its support (its pivot is at most ``tiny``) is left at zero.
 """
 
 import numpy as np
@@ -59,7 +60,7 @@ def _descent(gram, right, order, count, values, variable):
 
 @inlined
 def _enumerate(inside, order):
-    """order = the variables of the support, rising; returns how many there are."""
+    """Set ``order`` to the variables of the support, rising; return how many there are."""
     count = 0
     for i in range(inside.shape[0]):
         if inside[i]:
@@ -94,9 +95,9 @@ def _share(start, end):
 
 @inlined
 def _towards(order, count, values, solution, inside):
-    """From ``solution`` towards ``values`` as far as all stay above zero; whether any stopped it.
+    """Go from ``solution`` towards ``values`` as far as all stay above zero.
 
-    What reaches zero leaves the support.
+    A variable that reaches zero leaves the support. Returns whether any did.
     """
     step, stopped = 1.0, False
     for a in range(count):
@@ -116,7 +117,12 @@ def _towards(order, count, values, solution, inside):
 
 @inlined
 def active_set(gram, right, order, lower, values, solution, tiny, slack):
-    """Lawson & Hanson from the empty support; returns the size of the support, ``order`` rising.
+    """Solve for one column, from the empty support; return the size of the support.
+
+    Shape: gram (k, k), right (k,). Room to work in, and results: order (k,) the support's
+    variables, rising; lower (k, k) its Cholesky factor; values (k,) the solution of its variables
+    in their order; solution (k,) is overwritten. ``slack``: the least negative gradient with which
+    a variable enters.
 
     The support is always factorised in rising order, as the derivative expects it: in another order
     another variable would count as dependent.

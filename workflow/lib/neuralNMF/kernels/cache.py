@@ -1,9 +1,9 @@
-"""Where compiled loops are kept from one process to the next.
+"""The cache that keeps compiled loops on disk from one process to the next.
 
-Numba's own cache asks whether the file of a function has changed, not whether the files have that
-are compiled into it, and two processes that save at once may mix up its files. Here one folder
-belongs to one state of all sources of this package: other sources, another folder. Nothing is ever
-deleted under a running process, and a file holds what its name says.
+Numba's own cache notices when the file of a function changes, but not when a file changes whose
+functions are inlined there, and two processes that save at once may mix up its files. Here every
+state of this package's sources has a folder of its own, named by a hash of them. Nothing is ever
+deleted under a running process, and every file is named by a hash of the types it is compiled for.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import hashlib
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core.caching import (
@@ -41,10 +42,10 @@ def _candidates() -> list[Path]:
     """The folders to try, best first."""
     if numba.config.CACHE_DIR:
         return [Path(numba.config.CACHE_DIR, "neuralNMF")]
-    found = [_SOURCES / "__pycache__"]
+    folders = [_SOURCES / "__pycache__"]
     with contextlib.suppress(RuntimeError):  # there may be no home folder
-        found.append(Path.home() / ".cache" / "neuralNMF")
-    return found
+        folders.append(Path.home() / ".cache" / "neuralNMF")
+    return folders
 
 
 def _folder() -> Path | None:
@@ -66,11 +67,11 @@ def _folder() -> Path | None:
 
 
 _FOLDER = _folder()
-_KEPT: list = []
+_KEPT: list[Any] = []
 
 
 class _Locator(_CacheLocator):
-    """The one folder, whatever the function."""
+    """Tells numba to keep every function in the folder of these sources."""
 
     def __init__(self, line: int) -> None:
         self._line = line
@@ -94,9 +95,9 @@ class _Impl(CompileResultCacheImpl):
 
 
 class _Files(IndexDataCacheFile):
-    """Files named by what they hold, so that processes that save at once never swap them.
+    """Files named by the types they are compiled for: processes that save at once never swap them.
 
-    Of two that write the index at once, one entry may be lost: it is compiled again.
+    Where two write the index at once, one entry may be lost; its loop is then compiled again.
     """
 
     def save(self, key, data):
@@ -130,7 +131,7 @@ def keep(loop):
 
 
 def check_sources() -> None:
-    """Keeps nothing in this process if the sources changed while they were imported."""
+    """Stop using the cache in this process if the sources changed while they were imported."""
     if sources_digest() != _DIGEST:
         for loop in _KEPT:
             loop._cache.disable()

@@ -1,4 +1,4 @@
-"""A whole epoch's work on the cells in one pass over the non-zeros.
+"""The step of Theta_1 and the sums over the moved cells, in one pass over the non-zeros of X.
 
 The gradient of a cell's row of Theta_1 needs that cell alone, and so does the step that it takes;
 so the sums that the next evaluation needs, X^T Theta_1 and Theta_1^T Theta_1, are taken of the
@@ -34,7 +34,7 @@ def move_rows(
     gram,
     blocks,
 ):
-    """Moves the rows ``first`` to ``past`` of theta (N, k) and sums over the moved rows.
+    """Move the rows ``first`` to ``past`` of theta (N, k), and sum over the moved rows.
 
     Of each row x_i (non-zeros), with its scale s_i:
 

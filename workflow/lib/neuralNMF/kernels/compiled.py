@@ -1,4 +1,4 @@
-"""How the loops are compiled: one set of options, and one place where the results are kept.
+"""The decorators that compile the loops, with one set of options for all of them.
 
 ``compiled`` marks a loop that Python calls; ``inlined`` a piece of such loops. Every loop contains
 its pieces: a piece that several loops shared as a function of its own would be linked to whichever
@@ -21,10 +21,10 @@ OPTIONS = {
 
 
 def compiled(function):
-    """A loop over arrays, compiled at the first call with arguments of some types, then kept."""
+    """Compile a loop over arrays at its first call with arguments of some types, and keep it."""
     return keep(numba.njit(**OPTIONS)(function))
 
 
 def inlined(function):
-    """A piece of compiled loops, part of the machine code of each loop that uses it."""
+    """Make a piece of compiled loops, inlined into the machine code of each loop that uses it."""
     return numba.njit(**OPTIONS, forceinline=True)(function)

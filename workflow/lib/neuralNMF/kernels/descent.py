@@ -1,4 +1,7 @@
-"""Coordinate descent on small quadratic models over x >= 0, the step of the ``auto`` optimiser."""
+"""Coordinate descent on small quadratic models over x >= 0, the step of the ``auto`` optimiser.
+
+Each row, or a small matrix as a whole, has a model of its own; all rows share the curvature H.
+"""
 
 import numpy as np
 
@@ -37,10 +40,11 @@ def add_combination(x, matrix, q, total, at):
 
 @inlined
 def descend_tile(x, linear, curvature, sweeps, total):
-    """Lowers <linear_i, x_i> + 1/2 x_i' H x_i over x_i >= 0 for every column i of x, in place.
+    """Lower <linear_i, x_i> + 1/2 x_i' H x_i over x_i >= 0 for every column i of x, in place.
 
-    x, linear (k, TILE); curvature H (k, k); total (TILE,): room to work in. A coordinate without
-    curvature stays.
+    Shape: x, linear (k, TILE); curvature H (k, k); total (TILE,), room to work in.
+
+    A coordinate without curvature stays.
     """
     number = x.dtype.type
     for _ in range(sweeps):
@@ -61,7 +65,7 @@ def descend_tile(x, linear, curvature, sweeps, total):
 def descend_rows(first, past, theta, linear, curvature, sweeps):
     """`descend_tile` for the rows ``first`` to ``past`` of theta, in place.
 
-    theta, linear (N, k); curvature H (k, k), all of one type.
+    Shape: theta, linear (N, k); curvature H (k, k), all of one type.
     """
     k = theta.shape[1]
     x = np.zeros((k, TILE), theta.dtype)
@@ -79,9 +83,9 @@ def descend_rows(first, past, theta, linear, curvature, sweeps):
 
 @compiled
 def descend_matrix(theta, slope, left, right, sweeps):
-    """Lowers <slope, D> + 1/2 tr(left D right D') over theta + D >= 0, in place of ``theta``.
+    """Lower <slope, D> + 1/2 tr(left D right D') over theta + D >= 0, in place of ``theta``.
 
-    theta, slope (a, b); left (a, a); right (b, b).
+    Shape: theta, slope (a, b); left (a, a); right (b, b).
     """
     a, b = theta.shape
     g = slope.copy()

@@ -50,7 +50,7 @@ def _add_pair(total, q, r, aa, ab, ba, bb):
 
 @compiled
 def rows_gram(first, past, rows, total):
-    """total (k, k) float64 += rows' rows of the rows ``first`` to ``past`` of rows (N, k)."""
+    """total (k, k) float64 += r'r, with r the rows ``first`` to ``past`` of rows (N, k)."""
     x = np.zeros((rows.shape[1], TILE))
     for start in range(first, past, TILE):
         take_tile(rows, start, min(TILE, past - start), x)
@@ -61,7 +61,7 @@ def rows_gram(first, past, rows, total):
 def gram_and_products(rows, other, weights, total):
     """total (k, k) += rows' rows; returns (<rows, other>, <total, weights>).
 
-    rows, other (N, k); weights (k, k), all doubles.
+    Shape: rows, other (N, k); weights (k, k), all doubles.
     """
     k = rows.shape[1]
     x = np.zeros((k, TILE))

@@ -1,10 +1,10 @@
 """Non-negative least squares from normal equations, column by column, and its derivative.
 
-minimise 1/2 s'Gs - s'b over s >= 0, for one G (k, k) and many b. Each column starts from the
-support it had last time. Block principal pivoting (Kim & Park 2011, SIAM J. Sci. Comput. 33(6))
-settles nearly all columns, ``LANES`` of them side by side (`side_by_side`); one that has not
-settled after a few exchanges, which happens for nearly dependent variables, is left to the
-active-set method (`active_set`).
+Each column s minimises 1/2 s'Gs - s'b over s >= 0, with one G (k, k) for all columns and a b (k,)
+of its own. It starts from the support it had last time. Block principal pivoting (Kim & Park 2011,
+SIAM J. Sci. Comput. 33(6)) settles nearly all columns, ``LANES`` of them side by side
+(`side_by_side`); a column that has not settled after a few exchanges, which happens for nearly
+dependent variables, is left to the active-set method (`active_set`).
 
 Within, G has a unit diagonal (or a zero row and column for a dead factor): the answer does not
 depend on a factor's units, and one tolerance fits all. ``scale`` (k,) is what it was multiplied by
@@ -24,7 +24,7 @@ _PATIENCE = 3
 
 @compiled
 def unit_diagonal(gram):
-    """(scale, the scaled gram)."""
+    """Scale gram (k, k) to a unit diagonal; returns the scale (k,) and the scaled matrix."""
     k = gram.shape[0]
     scale, scaled = np.zeros(k), np.empty((k, k))
     for i in range(k):
@@ -49,7 +49,7 @@ def _take(rows, scale, chosen, lanes):
 
 @inlined
 def _give(values, passive, scale, slack, chosen, solution, support):
-    """The way back; rounding may have left a value below zero.
+    """Write solutions and supports back to their rows, without what rounding left below zero.
 
     A column whose right side is not finite ends without support; its slack says so (x - x is not 0
     there), and so does its solution.
@@ -64,6 +64,7 @@ def _give(values, passive, scale, slack, chosen, solution, support):
 
 @inlined
 def _set_slack(right, relative, slack):
+    """slack (LANES,) = ``relative`` times the largest entry of each column of right (k, LANES)."""
     slack[:] = 0
     for i in range(right.shape[0]):
         for lane in range(LANES):
@@ -76,17 +77,18 @@ def _set_slack(right, relative, slack):
 def solve_columns(
     first, last, gram, right, scale, support, solution, factors, stubborn, tiny, relative_slack
 ):
-    """Solves the rows ``first`` to ``last`` of ``right`` (M, k) into ``solution`` (M, k).
+    """Solve the rows ``first`` to ``last`` of ``right`` (M, k) into ``solution`` (M, k).
 
-    gram, scale: of `unit_diagonal`. ``first``: a multiple of LANES. ``support`` (M, k) bool: where
-    to start from, and on return where the solution is positive. ``factors``
-    (ceil(M / LANES), k (k + 1) / 2, LANES): for `solve_supports`; none are kept where it is empty.
-    ``stubborn`` (M,) bool: the rows that have not settled and are left to `solve_one_by_one`.
+    ``gram`` and ``scale`` come from `unit_diagonal`; ``first`` is a multiple of LANES. ``support``
+    (M, k) bool is where to start from, and on return where the solution is positive. ``factors``
+    (ceil(M / LANES), k (k + 1) / 2, LANES) is filled for `solve_supports`; where it is empty, none
+    are kept. ``stubborn`` (M,) bool marks the rows that have not settled and are left to
+    `solve_one_by_one`.
     """
     k = gram.shape[0]
     keeps = factors.shape[0] > 0
     b, values, passive = np.zeros((k, LANES)), np.zeros((k, LANES)), np.zeros((k, LANES))
-    own, ones = np.zeros((k * (k + 1) // 2, LANES)), np.ones(k)
+    temporary, ones = np.zeros((k * (k + 1) // 2, LANES)), np.ones(k)
     slack, wrong = np.zeros(LANES), np.zeros(LANES)
     # Rounds that a column still has without getting nearer; -1 once it is settled.
     patience = np.full(last - first, _PATIENCE)
@@ -100,7 +102,7 @@ def solve_columns(
             chosen = waiting[at : min(at + LANES, open_columns)]
             # At first, where they belong.
             in_place = keeps and turn == 0
-            factor = factors[chosen[0] // LANES] if in_place else own
+            factor = factors[chosen[0] // LANES] if in_place else temporary
             _take(right, scale, chosen, b)
             _take(support, ones, chosen, passive)
             _set_slack(b, relative_slack, slack)
@@ -114,7 +116,7 @@ def solve_columns(
                 if wrong[lane] == 0:
                     patience[j - first] = -1
                     if keeps and not in_place:
-                        factors[j // LANES, :, j % LANES] = own[:, lane]
+                        factors[j // LANES, :, j % LANES] = temporary[:, lane]
                     continue
                 if wrong[lane] < least[j - first]:
                     least[j - first] = wrong[lane]
@@ -131,10 +133,10 @@ def solve_columns(
 
 @compiled
 def solve_supports(first, last, factors, right, scale, out):
-    """out (M, k): G_PP^-1 right_P on each row's support, zero off it, for some rows.
+    """out (M, k) = G_PP^-1 right_P on each row's support P, zero off it, for some rows.
 
-    Of the groups of ``LANES`` rows, the ``first`` to the ``last``. With the factors of
-    `solve_columns` and its scale.
+    These are the groups ``first`` to ``last`` of ``LANES`` rows each. ``factors`` and ``scale`` are
+    those of `solve_columns`; right (M, k).
     """
     columns, k = right.shape
     values = np.zeros((k, LANES))
@@ -149,20 +151,20 @@ def solve_supports(first, last, factors, right, scale, out):
 
 @compiled
 def solve_one_by_one(chosen, gram, right, scale, support, solution, factors, tiny, relative_slack):
-    """`solve_columns` by the active-set method, for the chosen rows of ``right``.
+    """`solve_columns` by the active-set method, for the rows of ``right`` numbered in chosen (n,).
 
-    chosen (n,): their numbers; the other arguments as there.
+    The other arguments are those of `solve_columns`.
     """
     k = gram.shape[0]
     keeps = factors.shape[0] > 0
     order = np.zeros(k, np.int64)
     lower = np.zeros((k, k))
-    values, b, found = np.zeros(k), np.zeros(k), np.zeros(k)
+    values, b, column = np.zeros(k), np.zeros(k), np.zeros(k)
     for j in chosen:
         for i in range(k):
             b[i] = right[j, i] * scale[i]
         slack = relative_slack * np.max(np.abs(b))
-        count = active_set(gram, b, order, lower, values, found, tiny, slack)
+        count = active_set(gram, b, order, lower, values, column, tiny, slack)
         for i in range(k):
             solution[j, i] = 0
             support[j, i] = False

@@ -1,4 +1,4 @@
-"""Poisson rates over the non-zeros of CSR rows.
+"""Sums over the non-zeros of CSR rows that Poisson models need: values and derivatives of rates.
 
 The rate of a non-zero is lambda_ij = s_i sum_k theta_ik w_jk + floor. A row's rates stay in a
 buffer of its length, and what is summed over the non-zeros is pushed back row by row, so nothing

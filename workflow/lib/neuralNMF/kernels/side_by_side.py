@@ -1,4 +1,4 @@
-"""Small non-negative problems side by side, one in each lane of a vector.
+"""Steps of block pivoting for small non-negative problems, one in each lane of a vector.
 
 ``LANES`` columns share a Gram matrix G (k, k) and have each their own support, right side and
 Cholesky factor. A variable that is off its support has a zero pivot, so that all factors have the
@@ -68,10 +68,11 @@ def substitute(factor, values):
 
 @inlined
 def exchange(gram, right, factor, values, passive, slack, wrong):
-    """Moves the variables of the wrong sign into or out of ``passive``, after `substitute`.
+    """Move the variables of the wrong sign into or out of ``passive``, after `substitute`.
 
-    ``slack`` (LANES,): how far above zero the negative gradient of a variable off the support must
-    lie for it to enter; ``wrong`` (LANES,): how many moved in each lane.
+    Shape: gram (k, k); right, values, passive (k, LANES); factor (k (k + 1) / 2, LANES). A variable
+    off the support enters where its negative gradient is above slack (LANES,). On return, wrong
+    (LANES,) holds how many variables moved in each lane.
     """
     k = gram.shape[0]
     count = spread(0.0)
@@ -85,7 +86,7 @@ def exchange(gram, right, factor, values, passive, slack, wrong):
 
 @inlined
 def _judge(factor, values, passive, slack, i, slope, count):
-    """Where variable i goes, given its negative gradient; returns ``count`` and who moved."""
+    """Move variable i by its negative gradient; returns ``count``, plus 1 where it moved."""
     used = above(load(factor, (i * (i + 1) // 2 + i) * LANES), spread(0.0))
     # A dead factor's right side and slope are zero: it never enters.
     enters = above(slope, load(slack, 0))

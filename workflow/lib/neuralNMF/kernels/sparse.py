@@ -1,4 +1,4 @@
-"""Sparse times dense on CSR rows, walked row by row in both directions.
+"""Products of a sparse matrix in CSR form, and of its transpose, with dense ones, row by row.
 
 Every non-zero is read once and a transposed copy is never needed. Rows of the dense factor are
 padded to whole vectors (``vectors.LANES``); ``blocks`` has one entry for each of them, and its
@@ -76,9 +76,9 @@ def rows_transposed_times(first, past, indptr, indices, data, scale, left, sums,
 
 @compiled
 def carry_over(first, past, sums, totals):
-    """totals (M, k) float64 += sums (M, width) for the genes ``first`` to ``past``; empties these.
+    """totals (M, k) float64 += sums (M, width) for the genes ``first`` to ``past``; sums become 0.
 
-    A sum over a million cells so loses no more than one over a single block of cells does.
+    So a sum over a million cells loses no more digits than a sum over one block of cells.
     """
     for j in range(first, past):
         for q in range(totals.shape[1]):

@@ -1,10 +1,10 @@
-"""Eight numbers at a time: what the compiled loops are made of.
+"""Vectors of eight numbers, with the arithmetic on them that the compiled loops are made of.
 
 Left to itself, the compiler tests before every short loop whether its arrays overlap, and keeps
 nothing in registers where they might; at ranks of 10 to 50 that costs as much as the arithmetic.
-These functions say what is meant. A vector holds ``LANES`` numbers in a register; `load` and
-`store` move it from and to neighbouring numbers of a contiguous array, wherever they lie in it.
-Offsets count numbers, not bytes, from the first one.
+With these functions a loop says which numbers it keeps there. A vector holds ``LANES`` numbers in a
+register; `load` and `store` move it from and to neighbouring numbers of a contiguous array,
+wherever they lie in it. Offsets count numbers, not bytes, from the first one.
 """
 
 import math
@@ -82,10 +82,10 @@ def _place(context, builder, kind, array, offset):
 
 def _everywhere(builder, number):
     vector = ir.VectorType(number.type, LANES)
-    nothing = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, nothing, zeros)
+    return builder.shuffle_vector(first, undefined, zeros)
 
 
 @intrinsic
@@ -172,8 +172,8 @@ def above(typing, left, right):
     """1 where left > right, else 0."""
 
     def generate(context, builder, signature, args):
-        ones, nothing = (ir.Constant(args[0].type, [number] * LANES) for number in (1.0, 0.0))
-        return builder.select(builder.fcmp_ordered(">", *args), ones, nothing)
+        ones, zeros = (ir.Constant(args[0].type, [number] * LANES) for number in (1.0, 0.0))
+        return builder.select(builder.fcmp_ordered(">", *args), ones, zeros)
 
     return left(left, left), generate
 
@@ -183,8 +183,8 @@ def choose(typing, mask, left, right):
     """Left where the mask is above zero, else right."""
 
     def generate(context, builder, signature, args):
-        nothing = ir.Constant(args[0].type, [0.0] * LANES)
-        return builder.select(builder.fcmp_ordered(">", args[0], nothing), *args[1:])
+        zeros = ir.Constant(args[0].type, [0.0] * LANES)
+        return builder.select(builder.fcmp_ordered(">", args[0], zeros), *args[1:])
 
     return left(left, left, left), generate
 
@@ -206,12 +206,12 @@ def across(typing, vector):
 
     def generate(context, builder, signature, args):
         total, width = args[0], LANES
-        nothing = ir.Constant(total.type, ir.Undefined)
+        undefined = ir.Constant(total.type, ir.Undefined)
         while width > 1:
             width //= 2
             turned = [(lane + width) % LANES for lane in range(LANES)]
             order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), turned)
-            other = builder.shuffle_vector(total, nothing, order)
+            other = builder.shuffle_vector(total, undefined, order)
             total = builder.fadd(total, other, flags=_FAST)
         return builder.extract_element(total, ir.Constant(ir.IntType(32), 0))
 
@@ -236,11 +236,11 @@ def add_four_scaled(target, at, source, a, b, c, d, fa, fb, fc, fd):
     """
     kind = target.dtype.type
     # Two sums, so that no addition waits for three others.
-    one = add_product(load(target, at), load(source, a), spread(kind(fa)))
-    two = product(load(source, b), spread(kind(fb)))
-    one = add_product(one, load(source, c), spread(kind(fc)))
-    two = add_product(two, load(source, d), spread(kind(fd)))
-    store(target, at, add_product(one, two, spread(kind(1))))
+    first = add_product(load(target, at), load(source, a), spread(kind(fa)))
+    second = product(load(source, b), spread(kind(fb)))
+    first = add_product(first, load(source, c), spread(kind(fc)))
+    second = add_product(second, load(source, d), spread(kind(fd)))
+    store(target, at, add_product(first, second, spread(kind(1))))
 
 
 @inlined

@@ -1,4 +1,4 @@
-"""The fit of one layer by least squares: exact programs (lsq) or learned ones."""
+"""The fit of one layer by least squares, with programs that are solved exactly or learned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ from neuralNMF.training.loop import Training
 
 
 def fit_least_squares(context: FitContext) -> Fitted:
-    """Start the new layer from what the previous model left and train, by squared error."""
+    """Fit one more layer by squared error: find a start for it, then train.
+
+    Parameters
+    ----------
+    context : FitContext
+
+    Returns
+    -------
+    Fitted
+        The factors of all layers.
+    """
     options = context.options
     scaling = fit_scaling(context.dataset, options.normalize, options.transform)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
@@ -54,8 +64,8 @@ def _start(
     if previous is None:
         if options.init == "random":
             shape = (products.shape[0], options.rank)
-            place = {"device": products.device, "dtype": products.dtype}
-            return [random_theta(*shape, generator, **place)], None
+            theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
+            return [theta], None
         programs_t = first_programs(_sample(context, scaling, products), options.rank, generator)
         theta, started = pretrain_first(
             programs_t,
@@ -93,6 +103,7 @@ def _network(
     context: FitContext, products: Products, thetas: list[Tensor]
 ) -> NeuralNMF | LearnedNMF:
     options = context.options
+    network: NeuralNMF | LearnedNMF
     network = NeuralNMF(thetas, energy=options.loss == "energy", threads=products.threads)
     if options.beta == "learned":
         # Learned programs start where solved ones would lie.

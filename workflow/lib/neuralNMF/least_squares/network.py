@@ -1,6 +1,4 @@
-"""The network: Theta_1 ... Theta_L as parameters, beta_1 ... beta_L solved from them.
-
-See `network` in architecture.md.
+"""The network of least squares: Theta_1 ... Theta_L as parameters, every beta solved from them.
 
 Inside the library the programs are held as programs_t, beta transposed (M, k), so that a gene's
 entries lie together.
@@ -10,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +24,24 @@ from neuralNMF.threads import SERIAL, Threads
 
 @dataclass
 class Pass:
-    """What one forward pass found.
+    """The result of one forward pass.
 
-    loss: scalar, differentiable, in units of the sum of squares of X';
-    error: the reconstruction's sum of squares;
-    programs_t: beta_l transposed (M, k_l), l = 1 ... L;
-    reconstruction: (Theta_2 ... Theta_L beta_L) transposed (M, k_1);
-    gram: Theta_1^T Theta_1 (k_1, k_1); cross: X'^T Theta_1 (M, k_1);
-    curvature: second derivative of the halved loss in a row of Theta_1, beta held (k_1, k_1).
+    Parameters
+    ----------
+    loss : Tensor
+        Scalar, differentiable, in units of the sum of squares of X'.
+    error : Tensor
+        Scalar: ||X' - Theta_1 ... Theta_L beta_L||^2.
+    programs_t : list of Tensor
+        beta_l transposed (M, k_l), l = 1 ... L.
+    reconstruction : Tensor, shape (M, k_1)
+        Theta_2 ... Theta_L beta_L, transposed.
+    gram : Tensor, shape (k_1, k_1)
+        Theta_1^T Theta_1.
+    cross : Tensor, shape (M, k_1)
+        X'^T Theta_1.
+    curvature : Tensor, shape (k_1, k_1)
+        Second derivative of the halved loss by a row of Theta_1, with beta held.
     """
 
     loss: Tensor
@@ -47,13 +56,21 @@ class Pass:
 class NeuralNMF(nn.Module):
     """X' ~ Theta_1 Theta_2 ... Theta_L beta_L with every beta solved from the Theta.
 
-    beta_0 = X', beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2.
+    Parameters
+    ----------
+    thetas : sequence of Tensor
+        Theta_1 (N, k_1) on any device; Theta_l (k_{l-1}, k_l), l = 2 ... L, float64 on the host.
+    energy : bool
+        Whether the loss is the sum of all layers' errors instead of the reconstruction's.
+    threads : Threads
 
-    Shape: thetas[0] (N, k_1) on any device; thetas[l] (k_l, k_{l+1}) float64 on the host.
-    ``energy``: the loss is the sum of all layers' errors instead of the reconstruction's (Will et
-    al., arXiv 2303.00058). It is taken with the columns of every Theta at unit length: otherwise
-    the errors of the later layers could be made as small as one likes by moving the scale from
-    beta_1 into Theta_1.
+    Notes
+    -----
+    beta_0 = X', beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2, with beta_l (k_l, M).
+
+    The energy is sum_l ||beta_{l-1} - Theta_l beta_l||^2 (Will et al., arXiv 2303.00058). It is
+    taken with the columns of every Theta at unit length: otherwise the errors of the later layers
+    could be made as small as one likes by moving the scale from beta_1 into Theta_1.
     """
 
     def __init__(
@@ -79,13 +96,25 @@ class NeuralNMF(nn.Module):
         return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, energy={self.energy}"
 
     def forward(self, products: Products) -> Pass:
-        """One pass over X'; two with the backward pass."""
-        return self.evaluate(*CellSums.apply(self.thetas[0], products), products.square_sum)
+        """Evaluate at the parameters: one pass over X', two with the backward pass."""
+        gram, cross = CellSums.apply(self.thetas[0], products)
+        return self.evaluate(gram, cross, products.square_sum)
 
     def evaluate(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
-        """The loss from the sums over cells, differentiable in them and in Theta_2 ... Theta_L.
+        """Evaluate from the sums over cells, differentiable by them and by Theta_2 ... Theta_L.
 
-        Shape: gram (k_1, k_1), cross (M, k_1), square_sum of X'.
+        Parameters
+        ----------
+        gram : Tensor, shape (k_1, k_1)
+            Theta_1^T Theta_1, float64 on the host.
+        cross : Tensor, shape (M, k_1)
+            X'^T Theta_1, float64 on the host.
+        square_sum : float
+            Sum of the squares of X'.
+
+        Returns
+        -------
+        Pass
         """
         if self.energy:
             return self._energy(gram, cross, square_sum)
@@ -120,9 +149,12 @@ class NeuralNMF(nn.Module):
         return Pass(loss, error, programs_t, reconstruction, gram, cross, curvature)
 
     def settle(self, sums: Sums | None = None) -> None:
-        """After a step, with ``energy``: put the loss's unit length into the parameters.
+        """Bring the columns of every Theta to unit length after a step, where the loss asks for it.
 
-        ``sums`` of Theta_1, if they are known, follow it.
+        Parameters
+        ----------
+        sums : Sums, optional
+            Of Theta_1, where they are known: scaled with it.
         """
         if self.energy:
             self._to_unit_length(sums)
@@ -139,28 +171,34 @@ class NeuralNMF(nn.Module):
             theta.mul_(_inverse_lengths(theta.T @ theta))
 
     @torch.no_grad()
-    def curvatures(self, found: Pass) -> list[tuple[Tensor | None, Tensor]]:
-        """Second derivatives of the halved loss in each Theta with beta held.
+    def curvatures(self, evaluated: Pass) -> list[tuple[Tensor | None, Tensor]]:
+        """Second derivatives of the halved loss by each Theta, with beta held.
 
-        Pairs (left, right): d -> left d right.
+        Returns
+        -------
+        list of (Tensor or None, Tensor)
+            Of each Theta the matrices (left, right) of the map d -> left d right; None stands for
+            the identity.
 
-        Theta_1: (None, R R^T) with R (k_1, M); Theta_l: (U^T U, V V^T) with U = Theta_1 ...
-        Theta_{l-1} and V = Theta_{l+1} ... beta_L (k_l, M). With ``energy`` each layer is fitted to
-        the one before it: (1, beta_l beta_l^T).
+        Notes
+        -----
+        Theta_1 has (None, R R^T) with R = Theta_2 ... beta_L (k_1, M). Theta_l has (U^T U, V V^T)
+        with U = Theta_1 ... Theta_{l-1} (N, k_{l-1}) and V = Theta_{l+1} ... beta_L (k_l, M). With
+        ``energy`` each layer is fitted to the one before it: (identity, beta_l beta_l^T).
         """
-        programs_t = [program_t.detach() for program_t in found.programs_t]
-        result: list[tuple[Tensor | None, Tensor]] = [(None, found.curvature)]
+        programs_t = [program_t.detach() for program_t in evaluated.programs_t]
+        result: list[tuple[Tensor | None, Tensor]] = [(None, evaluated.curvature)]
         if self.energy:
             for theta, program_t in zip(self._later, programs_t[1:], strict=True):
-                one = torch.eye(theta.shape[0], dtype=torch.float64)
-                result.append((one, gram_of(program_t)))
+                identity = torch.eye(theta.shape[0], dtype=torch.float64)
+                result.append((identity, gram_of(program_t)))
             return result
         if not self._later:
             return result
         behind = [programs_t[-1]]
         for theta in reversed(self._later[1:]):
             behind.append(behind[-1] @ theta.T)
-        before = found.gram.detach()
+        before = evaluated.gram.detach()
         for theta, right in zip(self._later, reversed(behind), strict=True):
             result.append((before, gram_of(right)))
             before = theta.T @ before @ theta
@@ -177,21 +215,23 @@ class NeuralNMF(nn.Module):
 
 
 class _Residual(torch.autograd.Function):
-    """Each of its products once, forward and backward."""
+    """`residual`, with each of its products formed once, forward and backward."""
 
     @staticmethod
-    def forward(ctx, square_sum, gram, cross, reconstruction):
+    def forward(
+        ctx: Any, square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor
+    ) -> tuple[Tensor, Tensor]:
         arrays = [tensor.contiguous().numpy() for tensor in (reconstruction, cross, gram)]
         total = np.zeros(gram.shape)
-        fit, own = gram_and_products(*arrays, total)
+        fit, square = gram_and_products(*arrays, total)
         curvature = torch.from_numpy(total)
         ctx.save_for_backward(gram, cross, reconstruction, curvature)
         ctx.mark_non_differentiable(curvature)
-        return torch.from_numpy(np.array(square_sum - 2.0 * fit + own)), curvature
+        return torch.from_numpy(np.array(square_sum - 2.0 * fit + square)), curvature
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad, _):
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         gram, cross, reconstruction, curvature = ctx.saved_tensors
         _, by_gram, by_cross, by_reconstruction = ctx.needs_input_grad
         share = grad.item()
@@ -206,21 +246,35 @@ class _Residual(torch.autograd.Function):
 def residual(
     square_sum: float, gram: Tensor, cross: Tensor, reconstruction: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(||X' - Theta_1 R||^2, R R^T), from the small matrices; differentiable once.
+    """The squared error of X' ~ Theta_1 R, from the sums over cells; differentiable once.
 
+    Parameters
+    ----------
+    square_sum : float
+        ||X'||^2.
+    gram : Tensor, shape (k_1, k_1)
+        Theta_1^T Theta_1, float64 on the host, as are the next two.
+    cross : Tensor, shape (M, k_1)
+        X'^T Theta_1.
+    reconstruction : Tensor, shape (M, k_1)
+        R transposed.
+
+    Returns
+    -------
+    error : Tensor
+        ||X' - Theta_1 R||^2, a scalar.
+    curvature : Tensor, shape (k_1, k_1)
+        R R^T, of a row of Theta_1; carries no gradient.
+
+    Notes
+    -----
     ||X' - Theta_1 R||^2 = ||X'||^2 - 2 <R^T, X'^T Theta_1> + <R R^T, Theta_1^T Theta_1>.
-
-    Shape: gram (k_1, k_1), cross (M, k_1), reconstruction: R transposed (M, k_1), all float64 on
-    the host; R R^T (k_1, k_1), the curvature in a row of Theta_1, carries no gradient.
     """
     return _Residual.apply(square_sum, gram, cross, reconstruction)
 
 
 def _inverse_lengths(gram: Tensor) -> Tensor:
-    """1 / length of every column, from their Gram matrix; 0 for a dead factor.
-
-    Shape: (k, k) -> (k,).
-    """
+    """1 / length (k,) of every column, from their Gram matrix (k, k); 0 for a dead factor."""
     squares = gram.diagonal()
     alive = squares > 0
     # The inner `where` keeps the gradient of the root finite where it is not used.

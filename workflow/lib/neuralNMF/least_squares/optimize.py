@@ -15,6 +15,7 @@ from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
 from neuralNMF.solvers.extrapolation import Extrapolation
+from neuralNMF.training.gradients import gradient_of
 from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 
@@ -28,19 +29,42 @@ _MOST_DAMPING = 2.0**24
 class _Model:
     """Quadratic models of the halved loss around the parameters, one for each trained factor.
 
-    slopes: the gradients; of Theta_1 none, its gradient follows from ``by_gram`` (k_1, k_1) and
-    ``by_cross`` (M, k_1), those by the sums over cells. curvatures: see `NeuralNMF.curvatures`.
+    Parameters
+    ----------
+    slopes : dict of int to Tensor
+        The gradient of each factor, by its number among those trained. Theta_1 has none.
+    curvatures : list of (Tensor or None, Tensor)
+        See `NeuralNMF.curvatures`.
+    of_sums : (Tensor, Tensor) or None
+        What the gradient of Theta_1 follows from: the gradients dG + dG^T (k_1, k_1) and dB^T
+        (M, k_1) by the sums over cells; None where Theta_1 is not trained.
     """
 
-    slopes: list[Tensor | None]
+    slopes: dict[int, Tensor]
     curvatures: list[tuple[Tensor | None, Tensor]]
-    by_gram: Tensor | None
-    by_cross: Tensor | None
+    of_sums: tuple[Tensor, Tensor] | None
 
 
 class Auto:
     """Accelerated projected Newton-type steps: monotone, and without a step size to choose.
 
+    Holds at most three copies of Theta_1.
+
+    Parameters
+    ----------
+    network : NeuralNMF or LearnedNMF
+    products : Products
+        With X'.
+    damping : float, default 1
+        What the curvature is multiplied by at first, and at least: 1 / lr.
+
+    Attributes
+    ----------
+    found : Pass
+        The network's last evaluation, at the parameters as they stand.
+
+    Notes
+    -----
     The gradient is the network's own, by autograd. Each Theta then goes to (nearly) the minimum
     over Theta >= 0 of the quadratic model with that gradient and the curvature that the loss has
     with beta held, by coordinate descent. For one layer, the model lies above the loss and the step
@@ -48,13 +72,10 @@ class Auto:
     until the loss falls. Steps are extrapolated and the extrapolation taken back where it fails,
     with the factors of Ang & Gillis (2019, Neural Computation 31(2)).
 
-    A cell's gradient and step need that cell alone, so one pass over X' finds the gradient by
+    A cell's gradient and step need that cell alone, so one pass over X' takes the gradient by
     Theta_1, moves it, and takes the sums that the loss at the moved Theta_1 is made of
     (`Products.move`): one pass an epoch, two after a failed extrapolation, none where Theta_1 is
     held.
-
-    ``damping``: the curvature's first multiple, 1 / lr.
-    Holds at most three copies of Theta_1.
     """
 
     def __init__(
@@ -76,16 +97,17 @@ class Auto:
         self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
     def epoch(self) -> bool:
-        """One step that does not raise the loss; False where none was found."""
+        """Take one step that does not raise the loss; return False where there is none."""
         level = self.found.loss.item()
         before = [factor.data for factor in self._trained]
         if self._model is None:
             self._model = self._around()
+        model = self._model
         last, self._last = self._last, None
         extrapolated = last is not None
-        proposal, trial, sums = self._step(before, last)
-        found = self._evaluate(trial, sums)
-        if found.loss.item() <= level:
+        proposal, trial, sums = self._step(model, before, last)
+        evaluated = self._evaluate(trial, sums)
+        if evaluated.loss.item() <= level:
             self._last = proposal
             if extrapolated:
                 self._extrapolation.grow()
@@ -93,24 +115,28 @@ class Auto:
             self._extrapolation.retreat()
             if self._moves_cells:
                 sums = self._products.sums(proposal[0])
-            found = self._evaluate(proposal, sums)
+            evaluated = self._evaluate(proposal, sums)
         # A trial lies where the last proposal did: let go of it before another is made.
         del last, proposal, trial
-        while found.loss.item() > level:
+        while evaluated.loss.item() > level:
             self._damping *= 2
             if self._damping > _MOST_DAMPING * self._least_damping:
                 self._put(before)
                 return False
-            _, trial, sums = self._step(before, None)
-            found = self._evaluate(trial, sums)
-        self.found, self._sums, self._model = found, sums, None
+            _, trial, sums = self._step(model, before, None)
+            evaluated = self._evaluate(trial, sums)
+        self.found, self._sums, self._model = evaluated, sums, None
         self._damping = max(self._least_damping, self._damping / 1.2)
         return True
 
     def _around(self) -> _Model:
         # Not by an argument of `backward`, for which torch imports SymPy: a second a process.
         (self.found.loss * self._half).backward()
-        slopes = [factor.grad for factor in self._trained]
+        slopes = {
+            number: gradient_of(factor)
+            for number, factor in enumerate(self._trained)
+            if number > 0 or not self._moves_cells
+        }
         curvatures = [
             curvature
             for factor, curvature in zip(
@@ -119,12 +145,12 @@ class Auto:
             if factor.requires_grad
         ]
         if not self._moves_cells:
-            return _Model(slopes, curvatures, None, None)
-        by_gram = self._sums.gram.grad
-        return _Model(slopes, curvatures, by_gram + by_gram.T, self._sums.cross.grad)
+            return _Model(slopes, curvatures, None)
+        by_gram = gradient_of(self._sums.gram)
+        return _Model(slopes, curvatures, (by_gram + by_gram.T, gradient_of(self._sums.cross)))
 
     def _step(
-        self, values: list[Tensor], last: list[Tensor] | None
+        self, model: _Model, values: list[Tensor], last: list[Tensor] | None
     ) -> tuple[list[Tensor], list[Tensor], Sums]:
         """(proposal, trial beyond it, sums of the trial), from ``values`` and the last proposal.
 
@@ -132,17 +158,16 @@ class Auto:
         """
         proposal, trial, sums = [], [], self._sums
         for number, value in enumerate(values):
-            left, right = self._model.curvatures[number]
+            left, right = model.curvatures[number]
             old = None if last is None else last[number]
-            if number == 0 and self._moves_cells:
+            if number == 0 and model.of_sums is not None:
+                by_gram, by_cross = model.of_sums
                 curvature = right * self._damping
-                bend = self._model.by_gram - curvature
-                move = Move(
-                    self._model.by_cross, bend, curvature, self._extrapolation.rate, _SWEEPS
-                )
+                bend = by_gram - curvature
+                move = Move(by_cross, bend, curvature, self._extrapolation.rate, _SWEEPS)
                 new, further, sums = self._products.move(move, value, old)
             else:
-                new = self._lowered(value, self._model.slopes[number], left, right)
+                new = self._lowered(value, model.slopes[number], left, right)
                 further = new.clone() if old is None else beyond(old, new, self._extrapolation.rate)
             proposal.append(new)
             trial.append(further)
@@ -174,15 +199,22 @@ class Auto:
 def make_optimizer(
     kind: str, network: NeuralNMF | LearnedNMF, products: Products, *, lr: float | str = "auto"
 ) -> Optimizer:
-    """The optimizer of a config's name.
+    """The optimizer that goes by a name in the config.
 
     Parameters
     ----------
     kind : {"auto", "adam", "gd"}
-    network, products
-        What is trained, and on what.
+    network : NeuralNMF or LearnedNMF
+        To be trained.
+    products : Products
+        With X', which it is trained on.
     lr : float or "auto"
-        Of ``auto`` a share of the full step; else see `training.projected.Projected`.
+        For ``auto`` the share of the full step that is taken; for the others see
+        `training.projected.Projected`.
+
+    Returns
+    -------
+    Optimizer
     """
     if kind == "auto":
         return Auto(network, products, damping=1.0 if lr == "auto" else 1.0 / float(lr))

@@ -1,4 +1,4 @@
-"""Where a layer starts from (architecture.md, `pretrain`).
+"""The start of a layer of a least-squares fit, before all layers are trained together.
 
 Every layer starts from an NMF of what it factorises: X' for the first, the programs before it for a
 later one. Several starts are tried, and the best is kept: the loss has many minima. For the first
@@ -42,20 +42,46 @@ def random_theta(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Uniform in (0, 1), drawn on the host so that every device starts alike.
+    """Draw a usage uniformly from (0, 1), on the host so that every device starts alike.
 
-    Shape: (rows, rank).
+    Parameters
+    ----------
+    rows, rank : int
+    generator : torch.Generator
+        On the host.
+    device, dtype
+        Of the result.
+
+    Returns
+    -------
+    Tensor, shape (rows, rank)
     """
     return torch.rand((rows, rank), generator=generator, dtype=dtype).to(device)
 
 
 def first_programs(sample: Products, rank: int, generator: torch.Generator) -> Tensor:
-    """Loadings (M, k_1) that layer 1 starts from, the best of several NMFs of a sample of cells.
+    """Programs that layer 1 starts from: the best of several NMFs of a sample of cells.
 
+    Parameters
+    ----------
+    sample : Products
+        Of n cells.
+    rank : int
+        k_1.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor, shape (M, k_1)
+        beta_1 transposed, float64 on the host.
+
+    Notes
+    -----
     The NMFs are those of the sample's leading singular vectors, which cost the same whatever the
-    number of non-zeros. Each start is that of the singular vectors blurred by uniform noise. Random
-    starts leave programs merged that no later step separates; singular vectors alone lead to one
-    minimum, often not the lowest (benchmarks/README.md, "Starts").
+    number of non-zeros. Each begins with the start that follows from the singular vectors
+    (`cells.svd`), blurred by uniform noise. Random starts leave programs merged that no later step
+    separates; singular vectors alone lead to one minimum, often not the lowest
+    (benchmarks/README.md, "Starts").
     """
     left, values, right = singular_vectors(sample, _DETAIL * rank, generator)
     matrix = LowRank(left * values.to(left), right.to(left))
@@ -63,16 +89,29 @@ def first_programs(sample: Products, rank: int, generator: torch.Generator) -> T
     level = _BLUR * base.mean(dim=0)
 
     def blurred() -> Tensor:
-        noise = random_theta(*base.shape, generator, device=base.device, dtype=base.dtype)
+        noise = random_theta(
+            base.shape[0], base.shape[1], generator, device=base.device, dtype=base.dtype
+        )
         return base + level * noise
 
     return _best(matrix, blurred, *_FIRST_STARTS, sample.threads).programs_t.double().cpu()
 
 
 def usage_of(programs_t: Tensor, products: Products) -> Tensor:
-    """Theta_1 (N, k) of given programs_t (M, k): each cell's least squares over theta >= 0.
+    """Usage of given programs: for each cell the least squares over theta >= 0.
 
-    By coordinate descent from zero, enough for a start. One pass over X'.
+    By coordinate descent from zero, near enough for a start, in one pass over X'.
+
+    Parameters
+    ----------
+    programs_t : Tensor, shape (M, k)
+        float64 on the host.
+    products : Products
+
+    Returns
+    -------
+    Tensor, shape (N, k)
+        On the device, in the precision of the fit.
     """
     linear = -products.times(programs_t)
     theta = torch.zeros_like(linear)
@@ -88,7 +127,22 @@ def pretrain_first(
     patience: int,
     progress: bool,
 ) -> tuple[Tensor, Training]:
-    """Theta_1 (N, k_1) of an NMF of X' that starts from ``programs_t`` (M, k_1)."""
+    """Train layer 1 alone for a few epochs, from given programs.
+
+    Parameters
+    ----------
+    programs_t : Tensor, shape (M, k_1)
+        beta_1 transposed, float64 on the host.
+    products : Products
+    tol, patience, progress
+        As for `training.loop.train`.
+
+    Returns
+    -------
+    theta : Tensor, shape (N, k_1)
+        With columns of unit length.
+    record : Training
+    """
     network = NeuralNMF([usage_of(programs_t, products)], threads=products.threads)
     run = train(
         network,
@@ -107,8 +161,17 @@ def pretrain_first(
 def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     """The same model with the columns of every usage U_l = Theta_1 ... Theta_l at unit length.
 
-    Then a program of beta_l counts, in the solve of the next layer, by the length of what it
-    contributes. A column of zeros stays. Shape: as `NeuralNMF`.
+    Then a program of beta_l counts, in the solve of the next layer, by the length of its
+    contribution. A column of zeros stays.
+
+    Parameters
+    ----------
+    thetas : sequence of Tensor
+        Shaped as for `NeuralNMF`; left as they are.
+
+    Returns
+    -------
+    list of Tensor
     """
     result = []
     before = torch.ones(1, dtype=torch.float64)
@@ -127,9 +190,20 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
 
 
 def pretrain_later(programs: Tensor, rank: int, generator: torch.Generator) -> Tensor:
-    """Theta_l (k_{l-1}, k_l) of the best of several NMFs of the programs before it.
+    """Theta_l of the best of several NMFs of the programs before it.
 
-    Shape: programs beta_{l-1} (k_{l-1}, M) float64, scaled as `unit_usages` says.
+    Parameters
+    ----------
+    programs : Tensor, shape (k_{l-1}, M)
+        beta_{l-1}, float64, scaled as `unit_usages` says.
+    rank : int
+        k_l.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor, shape (k_{l-1}, k_l)
+        float64 on the host.
     """
     matrix = LowRank(torch.eye(programs.shape[0], dtype=programs.dtype), programs.T)
 

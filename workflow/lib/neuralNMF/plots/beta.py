@@ -52,7 +52,7 @@ def plot_top_genes(
     if not max_thresh > 0:
         raise InputError(f"max_thresh must be above 0, not {max_thresh}.")
     programs = len(beta)
-    dead = ~(beta > 0).any(axis=1) if dead is None else dead
+    dead = ~np.any(beta > 0, axis=1) if dead is None else dead
     genes, owners = gene_order(beta, top_n)
     if len(genes) == 0:
         raise InputError(f"All programs of layer {layer} are dead: there are no top genes to draw.")

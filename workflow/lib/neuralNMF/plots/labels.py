@@ -30,10 +30,9 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
     """
     series = pd.Series(np.asarray(labels, dtype=object))
     categories = getattr(getattr(labels, "cat", labels), "categories", None)
-    values = categories
     if categories is None:
-        values = sorted(series.dropna().unique(), key=_by_number)
-    names = [str(value) for value in values]
+        categories = sorted(series.dropna().unique(), key=_by_number)
+    names = [str(value) for value in categories]
     text = series.map(str, na_action="ignore")
     counts = text.value_counts()
     names = [name for name in names if name in counts.index]
@@ -58,11 +57,11 @@ def label_colours(names: list[str]) -> np.ndarray:
     import matplotlib  # counting cells by label needs the rest of this module only
 
     if len(names) <= 10:
-        palette = np.array(matplotlib.colormaps["tab10"].colors)
+        palette = np.array(matplotlib.color_sequences["tab10"])
         # The palette's grey is kept for cells without a label.
         palette = np.concatenate([palette[:7], palette[8:], palette[7:8] * 0.55])
     else:
-        palette = np.concatenate([matplotlib.colormaps[m].colors for m in ("tab20", "tab20b")])
+        palette = np.concatenate([matplotlib.color_sequences[m] for m in ("tab20", "tab20b")])
     colours = palette[np.arange(len(names)) % len(palette)]
     for grey, name in ((0.5, OTHER), (0.85, NO_LABEL)):
         if name in names:

@@ -92,7 +92,7 @@ def top_genes_table(
     InputError
         `top_n` is below 1.
     """
-    dead = ~(beta > 0).any(axis=1)
+    dead = ~np.any(beta > 0, axis=1)
     names = program_names(np.zeros(len(beta), dtype=bool))
     totals = beta.sum(axis=0)
     parts = []
@@ -125,5 +125,5 @@ def _flag(loadings: np.ndarray, classes: np.ndarray) -> str:
     """What a program is flagged as, from its listed genes."""
     share = {name: loadings[classes == name].sum() for name in CLASSES}
     if len(loadings) and sum(share.values()) >= FLAGGED_FROM * loadings.sum():
-        return f"mostly {max(share, key=share.get)}"
+        return f"mostly {max(share, key=lambda name: share[name])}"
     return ""

@@ -1,8 +1,11 @@
 """What all figures share: names, colours, axes."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 COLOUR_MAP = "magma_r"  # uniform to the eye, prints in grey, pale where there is nothing
 DEAD_COLOUR = "0.55"
@@ -11,9 +14,8 @@ FAINT = "0.35"
 
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of width x height inches that pyplot does not know."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
-    return figure
+    margins = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+    return Figure(figsize=(width, height), layout=margins)
 
 
 def program_names(dead: np.ndarray) -> list[str]:
@@ -22,7 +24,12 @@ def program_names(dead: np.ndarray) -> list[str]:
 
 
 def name_programs(
-    axes: Axes, order: np.ndarray, dead: np.ndarray, *, axis: str = "x", room: float
+    axes: Axes,
+    order: np.ndarray,
+    dead: np.ndarray,
+    *,
+    axis: Literal["x", "y"] = "x",
+    room: float,
 ) -> None:
     """Label an axis with programs, as large as the room allows.
 

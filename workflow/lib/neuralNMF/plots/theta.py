@@ -167,7 +167,7 @@ def _draw_tree(
         heights = np.maximum(heights, floor if branches is not None else 0)
         corners = (heights, across) if upright else (across, heights)
         axes.add_collection(
-            LineCollection(np.stack(corners, axis=-1), colors=FAINT, linewidths=0.7)
+            LineCollection(list(np.stack(corners, axis=-1)), colors=FAINT, linewidths=0.7)
         )
         low, high = heights.min(), heights.max() * 1.03
         if upright:

@@ -13,6 +13,8 @@ with R = X / lambda on the non-zeros (docs/poisson.md).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,9 @@ def poisson_deviance(theta: Tensor, programs_t: Tensor, counts: Counts) -> Tenso
     return _PoissonDeviance.apply(theta, programs_t, counts)
 
 
-def deviance_of(rate_pass: RatePass, theta: Tensor, programs_t: Tensor, counts: Counts) -> float:
+def deviance_of(
+    rate_pass: RatePass[Any, Any], theta: Tensor, programs_t: Tensor, counts: Counts
+) -> float:
     """Deviance from a pass that was made at these factors: `poisson_deviance` without gradients."""
     return counts.deviance(rate_pass.log_sum, counts.rate_total(theta, programs_t))
 
@@ -48,17 +52,17 @@ class _PoissonDeviance(torch.autograd.Function):
     """The forward pass keeps the gradients that are needed; the backward pass scales them."""
 
     @staticmethod
-    def forward(ctx, theta: Tensor, programs_t: Tensor, counts: Counts) -> Tensor:
+    def forward(ctx: Any, theta: Tensor, programs_t: Tensor, counts: Counts) -> Tensor:
         """Value, with the gradients put aside."""
         by_cells, by_genes = ctx.needs_input_grad[:2]
         rate_pass = counts.rates(theta, programs_t, rows=by_cells, columns=by_genes)
         weights, mass = counts.weights(theta), programs_t.sum(0)
         by_theta = by_programs_t = None
-        if by_cells:
+        if rate_pass.rows is not None:
             by_theta = rate_pass.rows.mul_(-2)
             scale = counts.scale.to(device=theta.device, dtype=theta.dtype)
             by_theta.addr_(scale, mass.to(by_theta), alpha=2)
-        if by_genes:
+        if rate_pass.columns is not None:
             by_programs_t = rate_pass.columns.mul_(-2).add_(weights, alpha=2)
         ctx.gradients = by_theta, by_programs_t
         value = deviance_of(rate_pass, theta, programs_t, counts)
@@ -66,7 +70,7 @@ class _PoissonDeviance(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of the forward pass, times the incoming one."""
         scale = float(grad)
         return *(None if part is None else part * scale for part in ctx.gradients), None

@@ -31,6 +31,7 @@ _SETTLED = 1e-5
 _WINDOW = 20
 
 Factors = tuple[Tensor, ...]
+Step = Callable[[Factors], tuple[float, Factors]]
 Report = Callable[[float], None]
 
 
@@ -192,7 +193,7 @@ def programs_given(counts: Counts, theta: Tensor, programs_t: Tensor, *, passes:
 
 
 def em_step(
-    theta: Tensor, programs_t: Tensor, rate_pass: RatePass, scale: Tensor
+    theta: Tensor, programs_t: Tensor, rate_pass: RatePass[Tensor, Tensor], scale: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The EM step of both factors, from a pass at these factors; its buffers are used up.
 
@@ -230,7 +231,7 @@ def _with_unit_programs(factors: Factors) -> Factors:
     return theta, unit_columns(programs_t)
 
 
-def _settled(step: Callable, start: Tensor, passes: int, report: Report | None) -> Tensor:
+def _settled(step: Step, start: Tensor, passes: int, report: Report | None) -> Tensor:
     """One factor after EM steps until the deviance has settled."""
     em = _ExtrapolatedEm(step, (start,))
     for _ in range(passes):
@@ -263,7 +264,7 @@ class _ExtrapolatedEm:
 
     def __init__(
         self,
-        step: Callable[[Factors], tuple[float, Factors]],
+        step: Step,
         start: Factors,
         settle: Callable[[Factors], Factors] | None = None,
     ) -> None:

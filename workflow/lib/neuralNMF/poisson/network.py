@@ -19,6 +19,7 @@ from neuralNMF.poisson.deviance import poisson_deviance
 from neuralNMF.poisson.em import TINY
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.posterior import GammaPosterior
+from neuralNMF.training.gradients import gradient_of
 
 
 @dataclass
@@ -80,11 +81,11 @@ class PoissonNetwork(nn.Module, ABC):
     def settle(self) -> None:
         """What optimisers call after a gradient step: nothing is needed."""
 
-    def posteriors(self) -> list[GammaPosterior]:
+    def posteriors(self) -> list[GammaPosterior | None]:
         """What the last evaluation solved for beside the parameters, for `resume`."""
         return []
 
-    def resume(self, posteriors: list[GammaPosterior]) -> None:
+    def resume(self, posteriors: list[GammaPosterior | None]) -> None:
         """Before an evaluation: solve on from there, not from where a step that failed had led."""
 
     def finish(self) -> None:
@@ -147,9 +148,9 @@ class PoissonNetwork(nn.Module, ABC):
             before, after = before.clamp(min=TINY)[:, None], after.clamp(min=TINY)
             if number < len(of_guide):
                 cost = (before * after).clamp_(min=TINY).add_(of_guide[number].clamp(min=0))
-                relative.append(theta.grad.div_(cost).div_(2))
+                relative.append(gradient_of(theta).div_(cost).div_(2))
             else:
-                relative.append(theta.grad.div_(before).div_(after).div_(2))
+                relative.append(gradient_of(theta).div_(before).div_(after).div_(2))
         return relative
 
 
@@ -199,5 +200,5 @@ class LearnedPoisson(PoissonNetwork):
         behind = [programs_t.detach() for programs_t in evaluated.programs_t]
         relative = self._relative_gradients(behind, counts)
         mass = self.masses(counts)[-1].clamp(min=TINY)
-        relative.append(self.programs_t.grad.div_(mass).div_(2))
+        relative.append(gradient_of(self.programs_t).div_(mass).div_(2))
         return [part.neg_().add_(1).clamp_(min=0) for part in relative]

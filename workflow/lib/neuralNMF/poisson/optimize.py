@@ -62,7 +62,7 @@ class Multiplicative:
         better = None
         if self._step == 1.0:
             if self._last_plain is not None:
-                better = self._beyond(plain, before, level)
+                better = self._beyond(plain, self._last_plain, before, level)
             self._last_plain = plain
         if better is None:
             better = self._plain_or_shorter(plain, before, level)
@@ -75,11 +75,11 @@ class Multiplicative:
         return True
 
     def _beyond(
-        self, plain: list[Tensor], before: list[Tensor], level: float
+        self, plain: list[Tensor], last: list[Tensor], before: list[Tensor], level: float
     ) -> PoissonEvaluation | None:
         """Beyond the plain step in the direction from the last one; None where the loss rises."""
         trial = []
-        for new, old, now in zip(plain, self._last_plain, before, strict=True):
+        for new, old, now in zip(plain, last, before, strict=True):
             # After a plain step the last one is where the factors are: needed if this one fails.
             buffer = old.clone() if old.data_ptr() == now.data_ptr() else old
             trial.append(extrapolated(new, buffer, self._extrapolation.rate))

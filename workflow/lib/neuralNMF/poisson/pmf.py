@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,8 @@ class PmfPoisson(PoissonNetwork):
 
     def deviations(self) -> list[Tensor]:
         """See `PoissonNetwork.deviations`."""
-        return [state.posterior.deviation for state in self.states]
+        posteriors = self.posteriors()
+        return [posterior.deviation for posterior in posteriors if posterior is not None]
 
     def normalize(self, values: list[Tensor]) -> None:
         """Nothing: the prior gives the factors their scale."""
@@ -150,9 +152,6 @@ def pmf_programs_t(theta: Tensor, source: Counts | Tensor, state: PmfState) -> T
         counts, entries = source, None
     else:
         counts, entries = dense_counts(source, floor=FLOOR), source
-    if state.posterior is None:
-        weights = counts.weights(theta) if entries is None else theta.detach().sum(0)
-        state.posterior = posterior_around(state.start, weights, state.prior)
     return _PosteriorMean.apply(theta, entries, counts, state)
 
 
@@ -164,11 +163,15 @@ class _PosteriorMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, theta: Tensor, entries: Tensor | None, counts: Counts, state: PmfState
+        ctx: Any, theta: Tensor, entries: Tensor | None, counts: Counts, state: PmfState
     ) -> Tensor:
         """Updates the posterior in ``state`` and returns its mean."""
+        posterior = state.posterior
+        if posterior is None:
+            weights = counts.weights(theta) if entries is None else theta.sum(0)
+            posterior = posterior_around(state.start, weights, state.prior)
         state.posterior = solve(
-            counts, theta, state.posterior, state.prior, steps=state.steps, tol=state.tol
+            counts, theta, posterior, state.prior, steps=state.steps, tol=state.tol
         )
         ctx.save_for_backward(theta, entries)
         ctx.counts, ctx.posterior = counts, state.posterior
@@ -176,7 +179,7 @@ class _PosteriorMean(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         """Adjoint of the fixed point, then one pass for Theta and one product for X."""
         theta, entries = ctx.saved_tensors
         counts, posterior = ctx.counts, ctx.posterior

@@ -1,1 +1,1 @@
-"""Solvers of small non-negative problems: least squares, quadratic descent, HALS, Gram sums."""
+"""Solvers of non-negative problems: least squares, quadratic models, HALS; and Gram matrices."""

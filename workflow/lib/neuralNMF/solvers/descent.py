@@ -1,4 +1,4 @@
-"""Coordinate descent on quadratic models over x >= 0, wherever the numbers lie."""
+"""Coordinate descent on quadratic models over x >= 0, on the CPU or any other device."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ def descend(
 
     Parameters
     ----------
-    theta, linear : (N, k), on any device
-    curvature : (k, k) float64 on the host
-        H, positive semi-definite. A coordinate without curvature stays.
+    theta : Tensor, shape (N, k)
+        On any device; overwritten.
+    linear : Tensor, shape (N, k)
+        As theta.
+    curvature : Tensor, shape (k, k)
+        H, positive semi-definite, float64 on the host. A coordinate without curvature stays.
     sweeps : int
         Passes over the coordinates.
     threads : Threads
@@ -35,12 +38,28 @@ def descend(
 
 
 def beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
-    """max(0, new + momentum (new - old)), in place of ``old``. Shape: any, the same."""
+    """max(0, new + momentum (new - old)), in place of ``old``.
+
+    Parameters
+    ----------
+    old, new : Tensor
+        Of one shape; ``old`` is overwritten, and returned.
+    momentum : float
+    """
     return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)
 
 
 def descend_columns(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int) -> None:
-    """All rows at once, the same steps in the same order as `kernels.descent.descend_rows`."""
+    """Take the steps of `kernels.descent.descend_rows`, in its order, for all rows at once.
+
+    Parameters
+    ----------
+    theta, linear : Tensor, shape (N, k)
+        ``theta`` is overwritten.
+    curvature : Tensor, shape (k, k)
+        As theta.
+    sweeps : int
+    """
     alive = (curvature.diagonal() > 0).nonzero().ravel().tolist()
     for _ in range(sweeps):
         for q in alive:

@@ -1,4 +1,4 @@
-"""How far an iteration goes beyond its plain step, and how that grows and shrinks with success.
+"""The rate by which an iteration goes beyond its plain step, adapted to its success.
 
 An iteration whose plain step x_new never raises the loss is sped up by going on from x_new in the
 direction that led there, by a rate: linearly, x_new + rate (x_new - x_old), or in the logarithm,

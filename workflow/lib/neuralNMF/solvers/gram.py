@@ -18,13 +18,15 @@ def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
 
     Parameters
     ----------
-    rows : (N, k), single or double precision, on any device
+    rows : Tensor, shape (N, k)
+        In single or double precision, on any device.
     threads : Threads
         Share the rows, on the CPU.
 
     Returns
     -------
-    (k, k) float64
+    Tensor, shape (k, k)
+        float64 on the host.
     """
     count, rank = rows.shape
     starts = range(0, count, _PART)

@@ -1,9 +1,9 @@
-"""NMF of a matrix of low rank by extrapolated coordinate descent: what starts are tried on.
+"""NMF of a matrix of low rank by extrapolated coordinate descent (HALS), used to try starts.
 
-X ~ A C^T with A (N, r), C (M, r) stands for a matrix (N, M) that is never formed: its leading
-singular vectors in the place of X', or the programs of the layer before. An epoch costs
-(N + M) (r + k) k, whatever the number of non-zeros (after Zhou, Cichocki & Xie 2012, IEEE Trans.
-Signal Process. 60(6)).
+The matrix (N, M) is given as A C^T with A (N, r) and C (M, r) and never formed: the leading
+singular vectors of X', or the programs of the layer before. An epoch costs (N + M) (r + k) k,
+whatever the number of non-zeros (after Zhou, Cichocki & Xie 2012, IEEE Trans. Signal Process.
+60(6)).
 """
 
 from __future__ import annotations
@@ -24,21 +24,36 @@ _TOL, _PATIENCE = 1e-4, 10
 
 @dataclass(frozen=True)
 class LowRank:
-    """rows (N, r) and columns (M, r), of one type on one device: X ~ rows columns^T."""
+    """The matrix rows columns^T, which is never formed.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (N, r)
+    columns : Tensor, shape (M, r)
+        Of the type of ``rows``, on the same device.
+    """
 
     rows: Tensor
     columns: Tensor
 
     @property
     def square_sum(self) -> float:
-        """Of all entries."""
+        """Sum of the squares of all entries."""
         grams = [(part.T @ part).double() for part in (self.rows, self.columns)]
         return float((grams[0] * grams[1]).sum())
 
 
 @dataclass
 class Factors:
-    """theta (N, k), programs_t (M, k), and the sum of squares that they leave."""
+    """The factors of an NMF.
+
+    Parameters
+    ----------
+    theta : Tensor, shape (N, k)
+    programs_t : Tensor, shape (M, k)
+    error : float
+        ||X - theta programs_t^T||^2.
+    """
 
     theta: Tensor
     programs_t: Tensor
@@ -46,17 +61,33 @@ class Factors:
 
 
 def hals(matrix: LowRank, start: Tensor, epochs: int, *, threads: Threads = SERIAL) -> Factors:
-    """Lowers ||A C^T - Theta W^T||^2 over Theta, W >= 0 from ``start``, at most ``epochs`` times.
+    """Lower ||A C^T - Theta W^T||^2 over Theta, W >= 0.
 
-    Both factors in turn, each by coordinate descent (HALS; Cichocki & Phan 2009), extrapolated and
-    taken back where the error would rise (Ang & Gillis 2019, Neural Computation 31(2)).
+    Parameters
+    ----------
+    matrix : LowRank
+        A C^T.
+    start : Tensor, shape (N, k)
+        Theta to begin with, left as it is.
+    epochs : int
+        The limit; ends before it where the error has settled.
+    threads : Threads
 
-    Shape: start Theta (N, k), left as it is.
+    Returns
+    -------
+    Factors
+        The best that were seen.
+
+    Notes
+    -----
+    Both factors are moved in turn, each by coordinate descent (HALS; Cichocki & Phan 2009),
+    extrapolated and taken back where the error would rise (Ang & Gillis 2019, Neural Computation
+    31(2)).
     """
     square_sum = matrix.square_sum
     extrapolation, level = Extrapolation.linear(), float("inf")
-    nothing = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
-    best = plain = Factors(start, nothing)
+    no_programs = matrix.columns.new_zeros((matrix.columns.shape[0], start.shape[1]))
+    best = plain = Factors(start, no_programs)
     theta, programs_t = plain.theta, plain.programs_t
     lows: list[float] = []
     for epoch in range(epochs):

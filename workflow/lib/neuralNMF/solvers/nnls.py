@@ -1,7 +1,7 @@
 """Batched non-negative least squares with exact derivatives.
 
-S = argmin_{S >= 0} 1/2 tr(S'GS) - tr(S'B): the solver behind every beta of the least-squares
-network (architecture.md, `nnls`). All columns share G. The k x k work is done on the host in double
+It finds S = argmin_{S >= 0} 1/2 tr(S'GS) - tr(S'B) with G (k, k) and B, S (k, M), and so every beta
+of the least-squares network. All columns share G. The k x k work is done on the host in double
 precision, whatever the device and precision of the data: it is small, and the normal equations
 square the condition number.
 """
@@ -9,6 +9,7 @@ square the condition number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,14 +27,20 @@ _SLACK = 1e-12
 
 @dataclass
 class WarmStart:
-    """Supports of the last solve (M, k), one per layer of a network; empty before the first."""
+    """The supports of a layer's last solve, where the next one starts.
+
+    Parameters
+    ----------
+    support : ndarray of bool or None, shape (M, k)
+        Where the solution was positive; None before the first solve.
+    """
 
     support: np.ndarray | None = None
 
 
 @dataclass
 class _Factorised:
-    """What the backward pass takes over from the forward pass."""
+    """The solution, and what the backward pass needs of the way there."""
 
     solution: np.ndarray  # (M, k)
     factors: np.ndarray  # (ceil(M / LANES), k (k + 1) / 2, LANES), or none
@@ -51,8 +58,11 @@ def _solve(
     keeps: bool,
 ) -> _Factorised:
     columns, k = cross.shape
-    warm = start is not None and start.support is not None and start.support.shape == cross.shape
-    support = start.support.copy() if warm else np.ones((columns, k), dtype=bool)
+    support = None if start is None else start.support
+    if support is not None and support.shape == cross.shape:
+        support = support.copy()
+    else:
+        support = np.ones((columns, k), dtype=bool)
     solution = np.empty((columns, k))
     groups = -(-columns // LANES) if keeps else 0
     factors = aligned_empty((groups, k * (k + 1) // 2, LANES), np.float64)
@@ -73,14 +83,21 @@ def _solve(
 
 class _Nnls(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, gram, cross, tiny, start, threads):
+    def forward(
+        ctx: Any,
+        gram: Tensor,
+        cross: Tensor,
+        tiny: float,
+        start: WarmStart | None,
+        threads: Threads,
+    ) -> Tensor:
         keeps = any(ctx.needs_input_grad)
         ctx.solved = _solve(gram.numpy(), cross.numpy(), tiny, start, threads, keeps=keeps)
         return torch.from_numpy(ctx.solved.solution)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         solved: _Factorised = ctx.solved
         right = np.ascontiguousarray(grad.numpy())
         adjoint = np.empty_like(right)
@@ -104,20 +121,37 @@ def nnls(
     start: WarmStart | None = None,
     threads: Threads = SERIAL,
 ) -> Tensor:
-    """Solve min over S >= 0 of 1/2 tr(S G S') - tr(S B') for all rows of S at once.
+    """Minimise 1/2 tr(S G S') - tr(S B') over S >= 0, all rows of S at once.
 
-    Shape:
-        - gram: (k, k) float64 on the host, symmetric positive semi-definite
-        - cross: (M, k) float64 on the host, B transposed
-        - returns: (M, k), beta transposed
+    Differentiable once, by ``gram`` and ``cross``.
 
-    A factor with a zero diagonal in ``gram`` (dead) gets a zero column and a zero gradient, one
-    that depends linearly on others (``dependent``: relative squared distance) likewise where the
-    others are in use. ``start`` keeps the supports from one call to the next. Differentiable once,
-    in both arguments; at a point where an entry is just leaving or entering the support the
-    derivative is the one-sided one of the support that was found.
+    Parameters
+    ----------
+    gram : Tensor, shape (k, k)
+        G, symmetric positive semi-definite, float64 on the host.
+    cross : Tensor, shape (M, k)
+        B, here with one row for each problem; float64 on the host.
+    dependent : float
+        A factor whose squared distance from the span of the others in use is below this share of
+        its squared length counts as linearly dependent on them.
+    start : WarmStart, optional
+        Where the search starts; keeps the supports from one call to the next.
+    threads : Threads
 
-    Source: Kim & Park 2011 (block principal pivoting); the derivative is that of the active normal
-    equations G_PP s_P = b_P: dB = V and dG = -V S' with V_P = G_PP^-1 g_P.
+    Returns
+    -------
+    Tensor, shape (M, k)
+        S, that is beta transposed; float64 on the host.
+
+    Notes
+    -----
+    By block principal pivoting (Kim & Park 2011, SIAM J. Sci. Comput. 33(6)). A dead factor, with
+    a zero on the diagonal of G, gets a zero column and a zero gradient, and so does a dependent
+    one.
+
+    The derivative is that of the normal equations on each row's support P, G_PP s_P = b_P: with
+    the incoming gradient g it is dB = V and dG = -V'S with V_P = G_PP^-1 g_P. Where an entry is
+    just leaving or entering the support, it is the one-sided derivative of the support that was
+    reached.
     """
     return _Nnls.apply(gram, cross, dependent, start, threads)

@@ -1,4 +1,4 @@
-"""What all steps of one layer's fit share."""
+"""The context of one layer's fit: its data, options, place and random numbers, for all steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from neuralNMF.training.loop import Network, Optimizer, Training, train
 
 @dataclass(frozen=True)
 class FitContext:
-    """One layer's fit.
+    """Everything that the steps of one layer's fit share.
 
     Parameters
     ----------
@@ -45,7 +45,13 @@ class FitContext:
         return 1 if self.previous is None else len(self.previous.thetas) + 1
 
     def train(self, network: Network, optimizer: Optimizer) -> Training:
-        """Train all layers together, as the options say."""
+        """Train all layers together, with the limits that the options set.
+
+        Returns
+        -------
+        Training
+            The record.
+        """
         options, (cells, genes) = self.options, self.dataset.shape
         return train(
             network,

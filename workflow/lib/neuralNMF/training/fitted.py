@@ -1,4 +1,4 @@
-"""What every kind of model hands over once a layer has been trained."""
+"""The result of training that every kind of model hands over, before it becomes a `Model`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from neuralNMF.training.loop import Training
 class Fitted:
     """The factors of all layers so far, before they are brought into canonical form.
 
-    Shape: thetas[0] (N, k_1), thetas[l] (k_l, k_{l+1}); programs_t[l], deviations[l] (M, k_{l+1}):
-    beta transposed and, where the model has one, its posterior standard deviation.
-    started, trained: records of the start (None where there was none) and of the joint training.
-    cell_scale (N,), gene_scale (M,): X' = diag(cell_scale) X diag(gene_scale) is what was fitted.
-    cells: columns for ``obs``; figures: for ``info``, in plain types.
+    Parameters
+    ----------
+    thetas : list of Tensor
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l), l = 2 ... L.
+    programs_t : list of Tensor
+        beta_l transposed (M, k_l), l = 1 ... L.
+    started, trained : Training
+        Records of the start (None where there was none) and of the joint training.
+    cell_scale, gene_scale : ndarray, shapes (N,) and (M,)
+        The fit was to X' = diag(cell_scale) X diag(gene_scale).
+    deviations : list of Tensor
+        Posterior standard deviations, shaped as ``programs_t``; empty where a model has none.
+    cells : dict of ndarray, (N,) each
+        Columns for ``obs``.
+    figures : dict
+        Numbers for ``info``, in plain types.
     """
 
     thetas: list[Tensor]

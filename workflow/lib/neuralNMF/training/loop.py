@@ -27,11 +27,11 @@ class Status(enum.Enum):
 
 
 class Evaluation(Protocol):
-    """What is known of a network at one point."""
+    """The values of a network's losses at one point of its parameters."""
 
     @property
     def loss(self) -> Tensor:
-        """What training lowers: a scalar, summed over X."""
+        """The loss that training lowers: a scalar, summed over X."""
 
     @property
     def error(self) -> Tensor | None:
@@ -39,7 +39,7 @@ class Evaluation(Protocol):
 
 
 class Network(Protocol):
-    """What training works on."""
+    """A model as training sees it: factors, some of which training may change."""
 
     @property
     def factors(self) -> Sequence[Tensor]:
@@ -47,14 +47,14 @@ class Network(Protocol):
 
 
 class Optimizer(Protocol):
-    """A way to lower the loss. ``found`` belongs to the parameters as they stand."""
+    """A way to lower the loss of a network."""
 
     @property
     def found(self) -> Evaluation:
-        """The network's last evaluation."""
+        """The network's last evaluation, at the parameters as they stand."""
 
     def epoch(self) -> bool:
-        """One epoch; False where no step lowers the loss any further."""
+        """Run one epoch; return False where no step lowers the loss any further."""
 
 
 @dataclass
@@ -91,17 +91,28 @@ def train(
 
     Parameters
     ----------
-    network, optimizer
-        The optimizer trains this network.
+    network : Network
+    optimizer : Optimizer
+        Trains this network.
     entries : float
-        N x M, what losses are divided by.
-    epochs, tol, patience
-        See `options.LayerOptions`.
+        N x M, the number that losses are divided by.
+    epochs : int
+        The limit.
+    tol : float
+        See above: a share of the loss.
+    patience : int
+        See above: a number of epochs.
     keep_best : bool
         Needed for an optimizer that may go up; costs a copy of the parameters.
     name : str
         For the log and the progress bar; with none, nothing is logged.
     progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Training
+        The record.
 
     Raises
     ------
@@ -110,7 +121,7 @@ def train(
     """
     result = Training(Status.LIMIT)
     best: list[Tensor] = []
-    lows = []
+    lows: list[float] = []
     bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress, mininterval=1.0)
     with bar:
         for epoch in range(epochs + 1):
@@ -139,9 +150,11 @@ def train(
     return result
 
 
-def _figures(found: Evaluation, entries: float, name: str, epoch: int) -> tuple[float, float]:
-    loss = found.loss.item() / entries
-    mse = math.nan if found.error is None else found.error.item() / entries
+def _figures(evaluated: Evaluation, entries: float, name: str, epoch: int) -> tuple[float, float]:
+    """The loss and the squared error an entry of X; NaN for an error that is not known."""
+    loss = evaluated.loss.item() / entries
+    error = evaluated.error
+    mse = math.nan if error is None else error.item() / entries
     if not math.isfinite(loss):
         raise NeuralNMFError(
             f"the loss of {name} is {loss} at epoch {epoch}: lower 'lr', or take 'optimizer: auto'."

@@ -16,7 +16,7 @@ class Differentiable(Network, Protocol):
         """The loss on the data, differentiable by the factors."""
 
     def settle(self) -> None:
-        """What is due after a step, before the next evaluation."""
+        """Bring the parameters, after a step, into the form that an evaluation expects."""
 
 
 class Projected:
@@ -27,8 +27,8 @@ class Projected:
     Parameters
     ----------
     network : Differentiable
-    data
-        What the network is evaluated on, with a ``shape`` of N cells and M genes.
+    data : Products or Counts
+        The network is evaluated on it; its ``shape`` is (N cells, M genes).
     kind : {"adam", "gd"}
         ``gd`` with a rate of 1 is the original program's way.
     lr : float or "auto"
@@ -53,7 +53,7 @@ class Projected:
         self.found = network(data)
 
     def epoch(self) -> bool:
-        """One gradient step and its projection; always True."""
+        """Take one gradient step and project it; always True."""
         self._steps.zero_grad()
         (self.found.loss / self._entries).backward()
         self._steps.step()
