@@ -63,16 +63,6 @@ def test_two_scripts_in_one_process_do_not_log_into_each_other(snakemake, tmp_pa
     assert capsys.readouterr().err.count("second") == 1
 
 
-def test_threads_of_the_rule(snakemake):
-    torch = pytest.importorskip("torch")
-    before = torch.get_num_threads()
-    try:
-        run(lambda _: None, snakemake)
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(
     ("variables", "job"),
     [

@@ -13,7 +13,7 @@ import torch
 from neuralNMF import __version__
 from neuralNMF.canonical import canonical
 from neuralNMF.cells.place import Place
-from neuralNMF.cells.stream import is_dense
+from neuralNMF.cells.stream import cells_held, is_dense
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
@@ -147,15 +147,15 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
 def _demand(context: FitContext) -> Demand:
     dataset, previous, options = context.dataset, context.previous, context.options
     cells, genes = dataset.shape
-    held = cells if options.data_mem_size is None else min(options.data_mem_size, cells)
+    dense = options.loss != "poisson" and is_dense(dataset)
     return Demand(
         cells=cells,
         genes=genes,
         nonzeros=dataset.nnz,
         rank=options.rank if previous is None else previous.thetas[0].shape[1],
         item=context.place.dtype.itemsize,
-        dense=is_dense(dataset),
-        held=held,
+        dense=dense,
+        held=cells_held(dataset, options.data_mem_size, dense=dense),
         threads=context.place.threads.count,
     )
 

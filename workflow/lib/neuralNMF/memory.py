@@ -49,8 +49,9 @@ class Demand:
 
     @property
     def bytes_per_cell(self) -> float:
-        """Bytes of X for each cell held: 4 an entry if dense, else 8 a non-zero."""
-        return 4.0 * self.genes if self.dense else 8.0 * self.nonzeros / self.cells
+        """Bytes of X for each cell held: 8 a non-zero and, if dense, those of its entries."""
+        sparse = 8.0 * self.nonzeros / self.cells
+        return sparse + self.item * self.genes if self.dense else sparse
 
     @property
     def fixed(self) -> float:

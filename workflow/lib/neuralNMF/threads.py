@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import threadpoolctl
@@ -58,6 +59,8 @@ class Threads:
         try:
             work()
         finally:
+            # One that nobody has begun has nothing left to do: it is not waited for.
+            futures = [future for future in futures if not future.cancel()]
             wait(futures)
         for future in futures:
             future.result()
@@ -77,6 +80,8 @@ class Threads:
         list of (int, int)
             First item and the one past the last; none is empty.
         """
+        if size == 0:
+            return []
         units = -(-size // unit)
         parts = max(1, min(self.count, units))
         borders = [min(size, unit * (units * part // parts)) for part in range(parts + 1)]
@@ -91,16 +96,38 @@ class Threads:
 SERIAL = Threads(1)
 
 
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Within the block torch and BLAS work on the calling thread alone; afterwards as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpoolctl.threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+class _OneThreadEach:
+    """Torch and BLAS on one thread, as long as any fit of this process runs.
+
+    What they had belongs to the process, so fits that run at once share one change of it: the first
+    makes it, and the last puts back what was before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._fits = 0
+        self._limits: Any = None
+        self.before = 0
+
+    def __enter__(self) -> int:
+        """Make the change; how many threads torch had before it."""
+        with self._lock:
+            if self._fits == 0:
+                self.before = torch.get_num_threads()
+                self._limits = threadpoolctl.threadpool_limits(1)
+            self._fits += 1
+            torch.set_num_threads(1)
+        return self.before
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._fits -= 1
+            if self._fits == 0:
+                self._limits.restore_original_limits()
+                torch.set_num_threads(self.before)
+
+
+_ONE_THREAD_EACH = _OneThreadEach()
 
 
 @contextmanager
@@ -112,9 +139,9 @@ def threads_of_a_fit(count: int | None) -> Iterator[Threads]:
     count : int or None
         None takes as many as torch would: the cores of this process, or ``OMP_NUM_THREADS``.
     """
-    threads = Threads(count or torch.get_num_threads())
-    try:
-        with one_thread_each():
+    with _ONE_THREAD_EACH as before:
+        threads = Threads(count or before)
+        try:
             yield threads
-    finally:
-        threads.close()
+        finally:
+            threads.close()

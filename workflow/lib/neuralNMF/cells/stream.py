@@ -237,6 +237,15 @@ def _blocks(
     return stream
 
 
+def cells_held(dataset: Dataset, data_mem_size: int | None, *, dense: bool) -> int:
+    """Cells of a data set that are in memory at a time, at the most."""
+    cells, genes = dataset.shape
+    if data_mem_size is None or data_mem_size >= cells:
+        return cells
+    borders = block_borders(dataset.indptr, genes, dense=dense)
+    return max(int(run[-1] - run[0]) for run in _whole_blocks(borders, data_mem_size))
+
+
 def _whole_blocks(borders: np.ndarray, data_mem_size: int) -> Iterator[np.ndarray]:
     """Runs of borders, of as many whole blocks as ``data_mem_size`` cells hold, at least one."""
     first = 0

@@ -24,6 +24,8 @@ _WORTH_SPARSE, _WORTH_DENSE = 64, 192
 _NUMBERS = (1, 2, 3, 4, 6, 8, 12, 24)
 # Blocks a thread works on before the sums of all threads are carried over.
 _BLOCKS_A_TURN = 4
+# Sums of more bytes than this are held once a thread, not several times, and not kept.
+_WIDE = 1 << 24
 
 
 def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.ndarray:
@@ -57,7 +59,13 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
     targets = int(indptr[0]) + nonzeros * np.arange(1, number) // number
     inner = np.searchsorted(indptr, targets)
     inner = TILE * np.round(inner / TILE).astype(np.int64)
-    return np.unique(np.concatenate([[0], inner[inner < cells], [cells]])).astype(np.int64)
+    borders = np.unique(np.concatenate([[0], inner[inner < cells], [cells]])).astype(np.int64)
+    # Cells with few non-zeros make blocks of many cells: these are cut once more.
+    parts = [
+        np.arange(first, past, _MOST_CELLS)
+        for first, past in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
+    ]
+    return np.concatenate([*parts, [cells]]).astype(np.int64)
 
 
 @dataclass
@@ -111,28 +119,42 @@ class BlockSums:
         dtype : numpy.dtype
             The precision of the fit.
         """
-        at_once = min(len(blocks), _BLOCKS_A_TURN * self._threads.count)
-        if self._threads.count == 1:
-            at_once = 1
+        at_once = self._at_once(len(blocks), totals, dtype)
         of_genes = self._of_genes(totals, dtype, at_once)
         shape = () if totals.small is None else totals.small.shape
         of_small = [np.zeros(shape) for _ in range(at_once)]
-        for start in range(0, len(blocks), at_once):
-            turn = blocks[start : start + at_once]
-            self._threads.run(
-                work, [(*rows, of_genes[n], of_small[n]) for n, rows in enumerate(turn)]
-            )
-            for small in of_small[: len(turn)]:
-                if totals.small is not None:
-                    totals.small += small
-                small[...] = 0
-            self._carry_over(of_genes[: len(turn)], totals)
+        try:
+            for start in range(0, len(blocks), at_once):
+                turn = blocks[start : start + at_once]
+                self._threads.run(
+                    work, [(*rows, of_genes[n], of_small[n]) for n, rows in enumerate(turn)]
+                )
+                for small in of_small[: len(turn)]:
+                    if totals.small is not None:
+                        totals.small += small
+                    small[...] = 0
+                self._carry_over(of_genes[: len(turn)], totals)
+        except BaseException:
+            # They hold part of a pass, and the next one expects zeros.
+            self._arrays.clear()
+            raise
+
+    def _at_once(self, blocks: int, totals: Totals, dtype: np.dtype) -> int:
+        """How many blocks are worked on before their sums are carried over."""
+        threads = self._threads.count
+        if threads == 1:
+            return 1
+        size = 0 if totals.genes is None else totals.genes.size * np.dtype(dtype).itemsize
+        turn = _BLOCKS_A_TURN if size <= _WIDE else 1
+        return max(1, min(blocks, turn * threads))
 
     def _of_genes(self, totals: Totals, dtype: np.dtype, number: int) -> list[np.ndarray]:
         shape = (0, LANES)
         if totals.genes is not None:
             genes, rank = totals.genes.shape
             shape = (genes, LANES * -(-rank // LANES))
+        if shape[0] * shape[1] * np.dtype(dtype).itemsize > _WIDE:
+            return [aligned_zeros(shape, dtype) for _ in range(number)]
         kept = self._arrays.setdefault((shape, np.dtype(dtype)), [])
         kept += [aligned_zeros(shape, dtype) for _ in range(number - len(kept))]
         return kept[:number]

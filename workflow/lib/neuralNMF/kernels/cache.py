@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import llvmlite
 import numba
 from numba.core.caching import (
     CompileResultCacheImpl,
@@ -27,7 +28,7 @@ _SOURCES = Path(__file__).parent
 
 def sources_digest() -> str:
     """A hash over the names and contents of this package's files, as they are on the disk now."""
-    total = hashlib.sha256()
+    total = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
     for path in sorted(_SOURCES.glob("*.py")):
         content = path.read_bytes()
         total.update(f"{path.name}\0{len(content)}\0".encode() + content)
@@ -48,22 +49,32 @@ def _candidates() -> list[Path]:
     return folders
 
 
+def _writable(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return True
+    return False
+
+
+def _filled(folder: Path) -> bool:
+    """Whether it holds loops that somebody else has kept there."""
+    with contextlib.suppress(OSError):
+        return folder.is_dir() and any(folder.glob("*.nbi"))
+    return False
+
+
 def _folder() -> Path | None:
-    """The folder of the loops of these sources, None where none can be written."""
-    for parent in _candidates():
-        folder = parent / f"loops-{_DIGEST}"
-        with contextlib.suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-            return folder
-        # Filled by somebody else, it may be read all the same.
-        if folder.is_dir() and any(folder.glob("*.nbi")):
+    """The folder of the loops of these sources, None where none can be written or read."""
+    folders = [parent / f"loops-{_DIGEST}" for parent in _candidates()]
+    for folder in folders:
+        if _writable(folder):
             return folder
     _log.warning(
         "compiled loops cannot be kept, so every process compiles them again (about 20 seconds): "
         "set NUMBA_CACHE_DIR to a folder that can be written."
     )
-    return None
+    return next(filter(_filled, folders), None)
 
 
 _FOLDER = _folder()
