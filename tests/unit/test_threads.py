@@ -46,28 +46,28 @@ def test_ranges_cover_all_items_and_begin_at_multiples_of_the_unit(size, unit):
     assert all(first % unit == 0 and past > first for first, past in ranges)
 
 
-def test_fits_at_once_share_one_change_of_torchs_threads():
+def test_fits_in_several_threads_take_turns_and_leave_torchs_threads_as_they_were():
     before = torch.get_num_threads()
-    counts, inside, go_on = [], threading.Event(), threading.Event()
+    seen = []
 
-    def other() -> None:
+    def fit() -> None:
         with threads_of_a_fit(None) as threads:
-            counts.append(threads.count)
-            inside.set()
-            go_on.wait(30)
-            counts.append(torch.get_num_threads())
+            seen.append((threads.count, torch.get_num_threads()))
 
     try:
         torch.set_num_threads(3)
-        thread = threading.Thread(target=other)
         with threads_of_a_fit(None) as threads:
-            assert threads.count == 3
-            assert torch.get_num_threads() == 1
-            thread.start()
-            assert inside.wait(30)
-        go_on.set()
-        thread.join()
-        assert counts == [3, 1]
+            assert (threads.count, torch.get_num_threads()) == (3, 1)
+            with threads_of_a_fit(2) as inner:
+                assert (inner.count, torch.get_num_threads()) == (2, 1)
+            others = [threading.Thread(target=fit) for _ in range(3)]
+            for other in others:
+                other.start()
+            assert not seen, "they wait for their turn"
+        for other in others:
+            other.join()
         assert torch.get_num_threads() == 3
+        assert {torches for _, torches in seen} == {1}
+        assert len(seen) == 3
     finally:
         torch.set_num_threads(before)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import count
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import threadpoolctl
@@ -96,50 +96,33 @@ class Threads:
 SERIAL = Threads(1)
 
 
-class _OneThreadEach:
-    """Torch and BLAS on one thread, as long as any fit of this process runs.
-
-    What they had belongs to the process, so fits that run at once share one change of it: the first
-    makes it, and the last puts back what was before.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._fits = 0
-        self._limits: Any = None
-        self.before = 0
-
-    def __enter__(self) -> int:
-        """Make the change; how many threads torch had before it."""
-        with self._lock:
-            if self._fits == 0:
-                self.before = torch.get_num_threads()
-                self._limits = threadpoolctl.threadpool_limits(1)
-            self._fits += 1
-            torch.set_num_threads(1)
-        return self.before
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._fits -= 1
-            if self._fits == 0:
-                self._limits.restore_original_limits()
-                torch.set_num_threads(self.before)
+# Torch's and BLAS's threads belong to the process: fits of several Python threads take turns.
+_TURN = RLock()
 
 
-_ONE_THREAD_EACH = _OneThreadEach()
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Within the block torch and BLAS work on one thread; yields how many torch had before."""
+    with _TURN:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with threadpoolctl.threadpool_limits(1):
+                yield before
+        finally:
+            torch.set_num_threads(before)
 
 
 @contextmanager
 def threads_of_a_fit(count: int | None) -> Iterator[Threads]:
-    """The threads of one fit, for its time, and no others.
+    """The threads of one fit, for its time, and no others; fits in several threads take turns.
 
     Parameters
     ----------
     count : int or None
         None takes as many as torch would: the cores of this process, or ``OMP_NUM_THREADS``.
     """
-    with _ONE_THREAD_EACH as before:
+    with _one_thread_each() as before:
         threads = Threads(count or before)
         try:
             yield threads
