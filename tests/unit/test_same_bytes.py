@@ -101,11 +101,11 @@ def test_the_first_run_of_an_installation_gives_the_bytes_of_the_later_ones(data
     solvers = ["pmf", "variance"]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
     runs = []
-    for order in (solvers, solvers, solvers[::-1]):
+    for order in (solvers, solvers[::-1]):
         out = tmp_path / f"run{len(runs)}"
         out.mkdir()
         here = str(Path(__file__).parent)
         command = [sys.executable, "-c", program, here, datasets["sparse"].path, out, *order]
         subprocess.run(command, check=True, env=environment)
         runs.append([(out / f"{name}.h5nnmf").read_bytes() for name in solvers])
-    assert runs[0] == runs[1] == runs[2]
+    assert runs[0] == runs[1]
