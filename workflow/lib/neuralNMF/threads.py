@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, pairwise
 from threading import RLock
 from typing import Any
 
@@ -85,7 +85,7 @@ class Threads:
         units = -(-size // unit)
         parts = max(1, min(self.count, units))
         borders = [min(size, unit * (units * part // parts)) for part in range(parts + 1)]
-        return list(zip(borders, borders[1:], strict=False))
+        return list(pairwise(borders))
 
     def close(self) -> None:
         """End the pool's threads."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import gammaln, xlogy
@@ -56,8 +57,7 @@ class RowsBlock:
 
     def __post_init__(self) -> None:
         self._unsigned = np.asarray(self.indices).view(np.uint32)
-        borders = self.borders.tolist()
-        self._blocks = list(zip(borders, borders[1:], strict=False))
+        self._blocks = list(pairwise(self.borders.tolist()))
 
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""

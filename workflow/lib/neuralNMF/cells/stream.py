@@ -36,10 +36,10 @@ _CHUNK = 50_000
 _Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def is_dense(dataset: Dataset) -> bool:
-    """Whether least squares multiply by this data set as by a dense matrix."""
-    cells, genes = dataset.shape
-    return dataset.nnz >= DENSE_FROM * cells * genes
+def is_dense(counts: Dataset | sp.csr_matrix) -> bool:
+    """Whether least squares multiply by these counts (N, M) as by a dense matrix."""
+    cells, genes = counts.shape
+    return counts.nnz >= DENSE_FROM * cells * genes
 
 
 def dataset_products(
@@ -128,7 +128,7 @@ def sample_products(
     matrix = sample_rows(dataset, cells)
     matrix.data = sample_scaling.values(matrix.data, matrix.indptr, 0, cells.size)
     factors = sample_scaling.outer_cells, scaling.genes
-    if matrix.nnz >= DENSE_FROM * matrix.shape[0] * matrix.shape[1]:
+    if is_dense(matrix):
         dense = torch.as_tensor(matrix.toarray(), dtype=place.dtype)
         return tensor_products(dense, *factors, threads=place.threads)
     return rows_products(matrix, *factors, dtype=place.dtype, threads=place.threads)

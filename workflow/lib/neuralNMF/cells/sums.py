@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,10 +62,7 @@ def block_borders(indptr: np.ndarray, genes: int, *, dense: bool = False) -> np.
     inner = TILE * np.round(inner / TILE).astype(np.int64)
     borders = np.unique(np.concatenate([[0], inner[inner < cells], [cells]])).astype(np.int64)
     # Cells with few non-zeros make blocks of many cells: these are cut once more.
-    parts = [
-        np.arange(first, past, _MOST_CELLS)
-        for first, past in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
-    ]
+    parts = [np.arange(*ends, _MOST_CELLS) for ends in pairwise(borders.tolist())]
     return np.concatenate([*parts, [cells]]).astype(np.int64)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -48,14 +49,14 @@ class DenseBlock:
     sums: BlockSums
 
     def __post_init__(self) -> None:
-        borders = self.borders.tolist()
-        self._blocks = list(zip(borders, borders[1:], strict=False))
+        self._blocks = list(pairwise(self.borders.tolist()))
 
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""
         right = right.to(device=out.device, dtype=out.dtype)
         self.threads.run(
-            lambda first, past: self._times(slice(first, past), right, out), self._blocks
+            lambda first, past: self._times(slice(first, past), right, out[first:past]),
+            self._blocks,
         )
 
     def add_transposed_times(self, left: Tensor, sums: Tensor) -> None:
@@ -69,7 +70,7 @@ class DenseBlock:
 
         def moved(part: slice) -> tuple[Tensor, Tensor]:
             linear = torch.empty_like(theta[part])
-            torch.mm(self.matrix[part], slope, out=linear).mul_(self.scale[part, None])
+            self._times(part, slope, linear)
             linear.addmm_(theta[part], bend)
             proposal[part].copy_(theta[part])
             descend(proposal[part], linear, curvature, sweeps, SERIAL)
@@ -145,8 +146,7 @@ class DenseBlock:
         )
 
     def _times(self, part: slice, right: Tensor, out: Tensor) -> None:
-        torch.mm(self.matrix[part], right, out=out[part])
-        out[part].mul_(self.scale[part, None])
+        torch.mm(self.matrix[part], right, out=out).mul_(self.scale[part, None])
 
     def _transposed_times(self, part: slice, left: Tensor) -> Tensor:
         return self.matrix[part].T @ (left[part] * self.scale[part, None])
