@@ -1,5 +1,7 @@
 """The whole network: its gradient, its losses beside plain formulas, and what leaves them alone."""
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -10,6 +12,7 @@ from neuralNMF.least_squares.network import NeuralNMF, residual
 CELLS, GENES = 14, 11
 RANKS = (6, 4, 2)
 DEPTHS = [1, 2, 3]
+LOSSES = ["nested", "reconstruction", "energy"]
 
 
 def nnls(theta, target):
@@ -40,44 +43,58 @@ def plain_energy(thetas, X):
     )
 
 
-def distance_to_a_border(thetas, X):
-    """How far the nearest entry of any beta is from entering or leaving its support."""
-    distances, before = [], X
-    for theta in thetas:
-        beta = nnls(theta, before)
-        descent = theta.T @ (theta @ beta - before)
-        distances.append(np.where(beta > 0, beta, descent).min())
-        before = beta
-    return min(distances)
+def usages(thetas):
+    return list(itertools.accumulate(thetas, np.matmul))
 
 
-def problem(depth, *, unit=False):
+def plain_nested(thetas, X):
+    return sum(((X - usage @ nnls(usage, X)) ** 2).sum() for usage in usages(thetas))
+
+
+def solves(thetas, X, loss):
+    """What stands left and right of each solve for a beta."""
+    if loss == "nested":
+        return [(usage, X) for usage in usages(thetas)]
+    if loss == "energy":
+        thetas = [theta / np.linalg.norm(theta, axis=0) for theta in thetas]
+    return list(zip(thetas, [X, *plain_betas(thetas, X)], strict=False))
+
+
+def distance_to_a_border(theta, target):
+    """How far the nearest entry of beta is from entering or leaving its support."""
+    beta = nnls(theta, target)
+    descent = theta.T @ (theta @ beta - target)
+    return np.where(beta > 0, beta, descent).min()
+
+
+def problem(depth, loss="reconstruction"):
     """Theta_1 ... Theta_L and X', with entries both in and off the supports, far from a border."""
-    for seed in range(1000):
+    for seed in range(3000):
         rng = np.random.default_rng(seed)
         shapes = zip((CELLS, *RANKS), RANKS, strict=False)
         thetas = [rng.random(shape) for shape in shapes][:depth]
         X = rng.gamma(0.5, 2.0, (CELLS, GENES))
-        used = [t / np.linalg.norm(t, axis=0) for t in thetas] if unit else thetas
-        off = [(beta == 0).mean() for beta in plain_betas(used, X)]
-        if distance_to_a_border(used, X) > 1e-3 and min(off) > 0.05 and max(off) < 0.7:
+        pairs = solves(thetas, X, loss)
+        off = [(nnls(*pair) == 0).mean() for pair in pairs]
+        distance = min(distance_to_a_border(*pair) for pair in pairs)
+        if distance > 1e-3 and min(off) > 0.05 and max(off) < 0.7:
             return thetas, X
     raise AssertionError("no such problem found")
 
 
-def build(thetas, *, energy=False):
-    return NeuralNMF([torch.tensor(theta) for theta in thetas], energy=energy)
+def build(thetas, *, loss="reconstruction"):
+    return NeuralNMF([torch.tensor(theta) for theta in thetas], loss=loss)
 
 
 def products_of(X):
     return tensor_products(torch.tensor(X))
 
 
-@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_gradcheck_through_the_whole_network(depth, energy):
-    thetas, X = problem(depth, unit=energy)
-    network, products = build(thetas, energy=energy), products_of(X)
+def test_gradcheck_through_the_whole_network(depth, loss):
+    thetas, X = problem(depth, loss)
+    network, products = build(thetas, loss=loss), products_of(X)
 
     def outputs(*leaves):
         values = {f"thetas.{layer}": leaf for layer, leaf in enumerate(leaves)}
@@ -100,19 +117,31 @@ def test_the_loss_is_the_error_of_the_plainly_computed_product(depth):
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
+def test_the_nested_loss_is_the_sum_of_the_errors_of_all_usages(depth):
+    thetas, X = problem(depth)
+    found = build(thetas, loss="nested")(products_of(X))
+    assert found.loss.item() == pytest.approx(plain_nested(thetas, X), rel=1e-10)
+    usage = usages(thetas)[-1]
+    last = ((X - usage @ nnls(usage, X)) ** 2).sum()
+    assert found.error.item() == pytest.approx(last, rel=1e-10)
+    for program_t, usage in zip(found.programs_t, usages(thetas), strict=True):
+        np.testing.assert_allclose(program_t.detach().numpy().T, nnls(usage, X), atol=1e-10)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_the_energy_is_the_sum_of_the_plainly_computed_errors(depth):
-    thetas, X = problem(depth, unit=True)
-    found = build(thetas, energy=True)(products_of(X))
+    thetas, X = problem(depth, "energy")
+    found = build(thetas, loss="energy")(products_of(X))
     assert found.loss.item() == pytest.approx(plain_energy(thetas, X), rel=1e-10)
     units = [theta / np.linalg.norm(theta, axis=0) for theta in thetas]
     assert found.error.item() == pytest.approx(plain_reconstruction(units, X), rel=1e-10)
 
 
-def test_the_energy_of_one_layer_is_the_reconstruction():
+def test_all_losses_of_one_layer_are_the_same():
     thetas, X = problem(1)
     products = products_of(X)
-    losses = [build(thetas, energy=energy)(products).loss.item() for energy in (False, True)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    losses = [build(thetas, loss=loss)(products).loss.item() for loss in LOSSES]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -129,12 +158,23 @@ def test_the_energy_does_not_depend_on_the_units_of_any_program(depth):
     thetas, X = problem(depth)
     scaled = [theta * np.logspace(-3, 3, theta.shape[1]) for theta in thetas]
     products = products_of(X)
-    loss = build(thetas, energy=True)(products).loss.item()
-    assert build(scaled, energy=True)(products).loss.item() == pytest.approx(loss, rel=1e-10)
+    loss = build(thetas, loss="energy")(products).loss.item()
+    assert build(scaled, loss="energy")(products).loss.item() == pytest.approx(loss, rel=1e-10)
 
 
-@pytest.mark.parametrize("energy", [False, True])
-def test_the_loss_does_not_depend_on_the_order_of_programs_cells_and_genes(energy):
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_the_nested_loss_does_not_depend_on_the_units_of_the_usages(depth):
+    thetas, X = problem(depth)
+    units = [np.logspace(-3, 3, theta.shape[1]) for theta in thetas]
+    before = [np.ones(CELLS), *units]
+    scaled = [t * u / b[:, None] for t, u, b in zip(thetas, units, before, strict=False)]
+    products = products_of(X)
+    loss = build(thetas, loss="nested")(products).loss.item()
+    assert build(scaled, loss="nested")(products).loss.item() == pytest.approx(loss, rel=1e-8)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_does_not_depend_on_the_order_of_programs_cells_and_genes(loss):
     thetas, X = problem(3)
     rng = np.random.default_rng(0)
     orders = [rng.permutation(n) for n in (CELLS, *RANKS)]
@@ -142,14 +182,14 @@ def test_the_loss_does_not_depend_on_the_order_of_programs_cells_and_genes(energ
         theta[rows][:, columns]
         for theta, rows, columns in zip(thetas, orders, orders[1:], strict=False)
     ]
-    loss = build(thetas, energy=energy)(products_of(X)).loss.item()
-    other = build(moved, energy=energy)(products_of(X[orders[0]][:, ::-1].copy()))
-    assert other.loss.item() == pytest.approx(loss, rel=1e-10)
+    before = build(thetas, loss=loss)(products_of(X)).loss.item()
+    other = build(moved, loss=loss)(products_of(X[orders[0]][:, ::-1].copy()))
+    assert other.loss.item() == pytest.approx(before, rel=1e-10)
 
 
-@pytest.mark.parametrize("energy", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("layer", [0, 1, 2])
-def test_a_dead_factor_is_as_if_it_were_not_there_and_makes_no_nan(layer, energy):
+def test_a_dead_factor_is_as_if_it_were_not_there_and_makes_no_nan(layer, loss):
     thetas, X = problem(3)
     thetas[layer][:, 1] = 0
     without = [theta.copy() for theta in thetas]
@@ -158,10 +198,10 @@ def test_a_dead_factor_is_as_if_it_were_not_there_and_makes_no_nan(layer, energy
         # Its row of beta is zero, which the next layer must make up of nothing.
         thetas[layer + 1][1] = 0
         without[layer + 1] = np.delete(without[layer + 1], 1, axis=0)
-    network = build(thetas, energy=energy)
+    network = build(thetas, loss=loss)
     found = network(products_of(X))
     assert (found.programs_t[layer][:, 1] == 0).all()
-    other = build(without, energy=energy)(products_of(X))
+    other = build(without, loss=loss)(products_of(X))
     assert found.loss.item() == pytest.approx(other.loss.item(), rel=1e-10)
     found.loss.backward()
     for theta in network.thetas:
@@ -177,11 +217,12 @@ def test_a_matrix_of_zeros_and_dead_factors_everywhere_make_no_nan():
         (problem(2)[0], np.zeros((CELLS, GENES))),
         ([np.zeros((CELLS, 4)), np.zeros((4, 2))], np.ones((CELLS, GENES))),
     ):
-        for energy in (False, True):
-            network = build(thetas, energy=energy)
+        for loss in LOSSES:
+            network = build(thetas, loss=loss)
             found = network(products_of(X))
             found.loss.backward()
-            assert found.loss.item() == pytest.approx((X**2).sum())
+            times = len(thetas) if loss == "nested" else 1
+            assert found.loss.item() == pytest.approx(times * (X**2).sum())
             assert all(torch.isfinite(theta.grad).all() for theta in network.thetas)
 
 
@@ -203,23 +244,23 @@ def test_at_a_border_the_gradient_of_one_layer_is_still_that_of_its_loss():
     assert torch.isfinite(network.thetas[0].grad).all()
 
 
-@pytest.mark.parametrize("energy", [False, True])
-def test_supports_kept_from_one_pass_to_the_next_do_not_change_it(energy):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_supports_kept_from_one_pass_to_the_next_do_not_change_it(loss):
     thetas, X = problem(3)
-    network, products = build(thetas, energy=energy), products_of(X)
+    network, products = build(thetas, loss=loss), products_of(X)
     rng = np.random.default_rng(0)
     for _ in range(3):
         moved = [theta + 0.3 * rng.random(theta.shape) for theta in thetas]
         with torch.no_grad():
             for parameter, theta in zip(network.thetas, moved, strict=True):
                 parameter.copy_(torch.tensor(theta))
-        fresh = build(moved, energy=energy)(products).loss.item()
+        fresh = build(moved, loss=loss)(products).loss.item()
         assert network(products).loss.item() == pytest.approx(fresh, rel=1e-12)
 
 
 def test_settle_puts_the_unit_length_of_the_energy_into_the_parameters():
     thetas, X = problem(3)
-    network, products = build(thetas, energy=True), products_of(X)
+    network, products = build(thetas, loss="energy"), products_of(X)
     loss = network(products).loss.item()
     network.settle()
     for theta in network.thetas:
@@ -231,18 +272,20 @@ def test_settle_puts_the_unit_length_of_the_energy_into_the_parameters():
         np.testing.assert_array_equal(theta.detach(), before)
 
 
+@pytest.mark.parametrize("loss", ["nested", "reconstruction"])
 @pytest.mark.parametrize("depth", DEPTHS)
-def test_curvatures_are_those_of_the_error_with_beta_held(depth):
+def test_curvatures_are_those_of_the_error_with_beta_held(depth, loss):
     thetas, X = problem(depth)
-    network = build(thetas)
+    network = build(thetas, loss=loss)
     found = network(products_of(X))
-    beta = plain_betas(thetas, X)[-1]
+    betas = [program_t.detach().numpy().T for program_t in found.programs_t]
 
     def halved(changed):
-        result = beta
-        for theta in reversed(changed):
-            result = theta @ result
-        return 0.5 * ((X - result) ** 2).sum()
+        errors = [
+            ((X - usage @ beta) ** 2).sum()
+            for usage, beta in zip(usages(changed), betas, strict=True)
+        ]
+        return 0.5 * (sum(errors) if loss == "nested" else errors[-1])
 
     rng = np.random.default_rng(0)
     for layer, (left, right) in enumerate(network.curvatures(found)):
@@ -287,7 +330,8 @@ def test_single_precision_follows_double():
     double = build(thetas)
     loss = double(products_of(X)).loss
     loss.backward()
-    single = NeuralNMF([torch.tensor(thetas[0]).float(), *map(torch.tensor, thetas[1:])])
+    tensors = [torch.tensor(thetas[0]).float(), *map(torch.tensor, thetas[1:])]
+    single = NeuralNMF(tensors, loss="reconstruction")
     other = single(tensor_products(torch.tensor(X).float())).loss
     other.backward()
     assert other.dtype == torch.float64

@@ -16,6 +16,8 @@ from neuralNMF.training.projected import Projected
 CELLS, GENES = 70, 50
 RANKS = (6, 4, 2)
 
+LOSSES = ["nested", "reconstruction", "energy"]
+
 
 @pytest.fixture(scope="module")
 def counts():
@@ -24,21 +26,21 @@ def counts():
     return rng.poisson(mean).astype(np.float64)
 
 
-def problem(counts, depth=2, *, energy=False, dtype=torch.float64, seed=1):
+def problem(counts, depth=2, *, loss="reconstruction", dtype=torch.float64, seed=1):
     rng = np.random.default_rng(seed)
     shapes = zip((CELLS, *RANKS), RANKS, strict=False)
     thetas = [torch.tensor(rng.random(shape)) for shape in shapes][:depth]
     thetas[0] = thetas[0].to(dtype)
-    network = NeuralNMF(thetas, energy=energy, threads=Threads(2))
+    network = NeuralNMF(thetas, loss=loss, threads=Threads(2))
     network.settle()
     return network, tensor_products(torch.tensor(counts, dtype=dtype))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_auto_never_raises_the_loss(counts, depth, energy, dtype):
-    network, products = problem(counts, depth, energy=energy, dtype=dtype)
+def test_auto_never_raises_the_loss(counts, depth, loss, dtype):
+    network, products = problem(counts, depth, loss=loss, dtype=dtype)
     optimizer = Auto(network, products)
     losses = [optimizer.found.loss.item()]
     for _ in range(40):
@@ -51,14 +53,14 @@ def test_auto_never_raises_the_loss(counts, depth, energy, dtype):
 
 
 @pytest.mark.parametrize("kind", ["auto", "adam", "gd"])
-@pytest.mark.parametrize("energy", [False, True], ids=["reconstruction", "energy"])
-def test_what_was_found_belongs_to_the_parameters_as_they_stand(counts, energy, kind):
-    network, products = problem(counts, energy=energy)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_was_found_belongs_to_the_parameters_as_they_stand(counts, loss, kind):
+    network, products = problem(counts, loss=loss)
     optimizer = make_optimizer(kind, network, products)
     for _ in range(15):
         optimizer.epoch()
         thetas = [theta.detach().clone() for theta in network.thetas]
-        fresh = NeuralNMF(thetas, energy=energy)(products).loss.item()
+        fresh = NeuralNMF(thetas, loss=loss)(products).loss.item()
         assert optimizer.found.loss.item() == pytest.approx(fresh, rel=1e-9)
         assert all(theta.min() >= 0 for theta in thetas)
 
@@ -116,16 +118,16 @@ def test_a_smaller_rate_makes_smaller_steps(counts):
     assert moved[1] < 0.5 * moved[0]
 
 
-@pytest.mark.parametrize("energy", [False, True])
-def test_one_step_of_gradient_descent_is_that_of_the_formula(counts, energy):
-    network, products = problem(counts, 2, energy=energy)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_step_of_gradient_descent_is_that_of_the_formula(counts, loss):
+    network, products = problem(counts, 2, loss=loss)
     before = [theta.detach().clone() for theta in network.thetas]
-    fresh = NeuralNMF([theta.clone() for theta in before], energy=energy)
+    fresh = NeuralNMF([theta.clone() for theta in before], loss=loss)
     (fresh(products).loss / (CELLS * GENES)).backward()
     make_optimizer("gd", network, products, lr=0.05).epoch()
     for theta, old, other in zip(network.thetas, before, fresh.thetas, strict=True):
         expected = (old - 0.05 * other.grad).clamp_min(0)
-        if energy:
+        if loss == "energy":
             expected = expected / expected.norm(dim=0)
         np.testing.assert_allclose(theta.detach(), expected, rtol=1e-9, atol=1e-12)
 

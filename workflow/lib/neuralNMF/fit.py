@@ -20,7 +20,7 @@ from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
-from neuralNMF.options import LayerOptions
+from neuralNMF.options import POISSON, LayerOptions
 from neuralNMF.poisson.fit import fit_poisson
 from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.context import FitContext
@@ -31,7 +31,16 @@ _log = logging.getLogger(__name__)
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Options that one model has only one value of, whatever the layer.
-_SHARED = ("normalize", "transform", "beta", "loss", "precision", "prior_shape", "prior_rate")
+_SHARED = (
+    "normalize",
+    "transform",
+    "gene_power",
+    "beta",
+    "loss",
+    "precision",
+    "prior_shape",
+    "prior_rate",
+)
 
 
 def fit_layer(
@@ -90,7 +99,7 @@ def _fit(context: FitContext) -> Model:
     )
     if place.device.type == "cpu":
         check_memory(_demand(context))
-    fitted = fit_poisson(context) if options.loss == "poisson" else fit_least_squares(context)
+    fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
@@ -147,7 +156,7 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
 def _demand(context: FitContext) -> Demand:
     dataset, previous, options = context.dataset, context.previous, context.options
     cells, genes = dataset.shape
-    dense = options.loss != "poisson" and is_dense(dataset)
+    dense = options.loss not in POISSON and is_dense(dataset)
     return Demand(
         cells=cells,
         genes=genes,

@@ -15,21 +15,23 @@ NORMALIZATIONS = ("counts", "library", "variance")
 TRANSFORMS = ("none", "sqrt", "log1p")
 # Losses that each kind of programs can be trained by, the usual one first.
 LOSSES: dict[str, tuple[str, ...]] = {
-    "lsq": ("reconstruction", "energy"),
-    "pmf": ("poisson",),
-    "learned": ("reconstruction", "poisson"),
+    "lsq": ("nested", "reconstruction", "energy"),
+    "pmf": ("nested_poisson", "poisson"),
+    "learned": ("nested", "nested_poisson", "reconstruction", "poisson"),
 }
+# Losses of the raw counts, by a Poisson model.
+POISSON = ("nested_poisson", "poisson")
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("auto", "adam", "gd"),
     "normalize": NORMALIZATIONS,
     "transform": TRANSFORMS,
     "beta": tuple(LOSSES),
-    "loss": ("reconstruction", "energy", "poisson"),
+    "loss": ("nested", "nested_poisson", "reconstruction", "energy", "poisson"),
     "init": ("nmf", "random"),
     "precision": ("float32", "float64"),
 }
-# What `loss: poisson` asks for: it models raw counts, with library sizes of its own.
-RAW_COUNTS = {"normalize": "counts", "transform": "none"}
+# What the losses of `POISSON` ask for: they model raw counts, with library sizes of its own.
+RAW_COUNTS = {"normalize": "counts", "transform": "none", "gene_power": None}
 # Options that may differ from layer to layer, beside the rank.
 PER_LAYER = ("epochs", "lr", "device")
 # Options that say where a fit runs and in how much memory; they change its result by rounding only.
@@ -56,16 +58,19 @@ class LayerOptions:
     optimizer
         ``auto`` (the loss never rises), ``adam`` or ``gd``.
     normalize
-        Factors of cells and genes: ``counts`` (none), ``library`` (every cell to the median total)
-        or ``variance`` (that, and every gene to unit variance).
+        Factors of cells and genes: ``counts`` (none), ``library`` (every cell to the median total
+        over all genes) or ``variance`` (that, and every gene to unit variance).
     transform
         Function of the counts, after the cells' factor and before the genes': ``none``, ``sqrt`` or
         ``log1p``.
+    gene_power
+        Power of its standard deviation that every gene is divided by, after all that, 0 to 1; None
+        takes 1 with ``normalize: variance`` and 0 otherwise.
     beta
         How the programs are found: ``lsq`` by least squares from Theta, ``pmf`` by Poisson matrix
         factorization, ``learned`` as parameters that are trained like Theta.
     loss
-        What training lowers; `LOSSES` says which goes with which ``beta``.
+        What training lowers, docs/method.md; `LOSSES` says which goes with which ``beta``.
     init
         Start of the layer: ``nmf`` factorizes the layer before, ``random`` draws it.
     joint
@@ -103,8 +108,9 @@ class LayerOptions:
     optimizer: str = "auto"
     normalize: str = "counts"
     transform: str = "none"
+    gene_power: float | None = None
     beta: str = "lsq"
-    loss: str = "reconstruction"
+    loss: str = "nested"
     init: str = "nmf"
     joint: bool = True
     tol: float = 1e-4
@@ -141,6 +147,12 @@ class LayerOptions:
         for name in ("tol", "guide"):
             if not (_is_number(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name} is {getattr(self, name)!r}: it must be a number >= 0.")
+        if self.gene_power is not None and not (
+            _is_number(self.gene_power) and 0 <= self.gene_power <= 1
+        ):
+            raise InputError(
+                f"gene_power is {self.gene_power!r}: it must be a number from 0 to 1, or None."
+            )
         for name in ("prior_shape", "prior_rate"):
             if not (_is_number(getattr(self, name)) and getattr(self, name) > 0):
                 raise InputError(f"{name} is {getattr(self, name)!r}: it must be a number above 0.")
@@ -155,16 +167,16 @@ class LayerOptions:
                 f"{' or '.join(others)} for that loss."
             )
         raw = all(getattr(self, name) == value for name, value in RAW_COUNTS.items())
-        if self.loss == "poisson" and not raw:
+        if self.loss in POISSON and not raw:
             raise InputError(
-                "'loss: poisson' models raw counts, with library sizes of its own, but normalize "
-                f"is {self.normalize!r} and transform is {self.transform!r}: they must be "
-                "'counts' and 'none'."
+                f"'loss: {self.loss}' models raw counts, with library sizes of its own, but "
+                f"normalize is {self.normalize!r}, transform is {self.transform!r} and gene_power "
+                f"is {self.gene_power!r}: they must be 'counts', 'none' and None."
             )
-        if self.guide > 0 and self.loss != "poisson":
+        if self.guide > 0 and self.loss not in POISSON:
             raise InputError(
-                f"'guide' works with 'loss: poisson' only, not with 'loss: {self.loss}': set it "
-                "to 0 or take 'beta: learned' with 'loss: poisson'."
+                f"'guide' works with 'loss: nested_poisson' and 'loss: poisson' only, not with "
+                f"'loss: {self.loss}': set it to 0 or take 'beta: learned' with one of these."
             )
         if self.guide > 0 and self.labels is None:
             raise InputError("'guide' is above 0 but there are no 'labels': name a column of obs.")

@@ -135,6 +135,7 @@ class PrototypeModel:
             "device": device,
             "data_mem_size": data_mem_size,
             "seed": seed,
+            "loss": "reconstruction",
         }
         for rank in layers:
             LayerOptions(rank=rank, **self._common)
@@ -220,7 +221,8 @@ def _network(thetas: Sequence[np.ndarray]) -> NeuralNMF:
     import torch
 
     first, *others = (torch.tensor(theta) for theta in thetas)
-    return NeuralNMF([first.to(torch.float32), *(theta.to(torch.float64) for theta in others)])
+    tensors = [first.to(torch.float32), *(theta.to(torch.float64) for theta in others)]
+    return NeuralNMF(tensors, loss="reconstruction")
 
 
 def _result(work: Path, sample: str, ending: str) -> Path:

@@ -27,11 +27,14 @@ class Scaling:
     genes : ndarray of float64, shape (M,)
         Factor of each gene.
     transform : {"none", "sqrt", "log1p"}
+    dtype : type
+        Of transformed values: float32 or float64, as the fit's precision.
     """
 
     cells: np.ndarray
     genes: np.ndarray
     transform: str = "none"
+    dtype: type = np.float32
 
     @property
     def outer_cells(self) -> np.ndarray:
@@ -57,12 +60,19 @@ class Scaling:
         """
         if self.transform == "none":
             return data
-        scaled = data * np.repeat(self.cells[start:stop].astype(np.float32), np.diff(indptr))
+        factors = self.cells[start:stop].astype(self.dtype)
+        scaled = np.multiply(data, np.repeat(factors, np.diff(indptr)), dtype=self.dtype)
         function = np.sqrt if self.transform == "sqrt" else np.log1p
         return function(scaled, out=scaled)
 
 
-def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
+def fit_scaling(
+    dataset: Dataset,
+    normalize: str,
+    transform: str,
+    gene_power: float | None = None,
+    dtype: type = np.float32,
+) -> Scaling:
     """Find the factors of cells and genes that a normalisation asks for.
 
     Parameters
@@ -70,10 +80,15 @@ def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
     dataset : Dataset
         N cells, M genes.
     normalize : {"counts", "library", "variance"}
-        ``counts``: all factors are 1. ``library``: a cell's factor is the median total divided by
-        its total, over the selected genes. ``variance``: that, and a gene's factor is 1 / its
-        standard deviation afterwards (1 for a gene that never varies); one pass over the data.
+        ``counts``: all cells' factors are 1. ``library`` and ``variance``: a cell's factor is the
+        median total divided by its total, over all genes of its input, selected or not.
     transform : {"none", "sqrt", "log1p"}
+    gene_power : float or None
+        A gene's factor is 1 / (its standard deviation after all that) to this power, 1 for a gene
+        that never varies; one pass over the data unless it is 0. None: 1 with ``variance``,
+        otherwise 0.
+    dtype : type
+        Of transformed values.
 
     Returns
     -------
@@ -82,28 +97,34 @@ def fit_scaling(dataset: Dataset, normalize: str, transform: str) -> Scaling:
     cells = np.ones(dataset.shape[0])
     genes = np.ones(dataset.shape[1])
     if normalize != "counts":
-        totals = dataset.obs["selected_counts"].to_numpy(np.float64)
+        totals = dataset.obs["total_counts"].to_numpy(np.float64)
         counted = totals > 0
         cells[counted] = np.median(totals[counted]) / totals[counted]
-    scaling = Scaling(cells, genes, transform)
-    if normalize != "variance":
+    scaling = Scaling(cells, genes, transform, dtype)
+    power = float(normalize == "variance") if gene_power is None else gene_power
+    if power == 0:
         return scaling
+    variance, varies = _variances(dataset, scaling)
+    genes[varies] = variance[varies] ** (-power / 2)
+    return Scaling(cells, genes, transform, dtype)
+
+
+def _variances(dataset: Dataset, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """Variance (M,) of every gene before its factor, and where it is more than rounding."""
     sums, squares = np.zeros(dataset.shape[1]), np.zeros(dataset.shape[1])
     for start in range(0, dataset.shape[0], _CHUNK):
         stop = min(start + _CHUNK, dataset.shape[0])
         counts = dataset.rows(start, stop)
         values = scaling.values(counts.data, counts.indptr, start, stop).astype(np.float64)
-        if transform == "none":
-            values *= np.repeat(cells[start:stop], np.diff(counts.indptr))
+        if scaling.transform == "none":
+            values *= np.repeat(scaling.cells[start:stop], np.diff(counts.indptr))
         sums += np.bincount(counts.indices, values, dataset.shape[1])
         squares += np.bincount(counts.indices, values**2, dataset.shape[1])
         dataset.release()
     variance = squares / dataset.shape[0] - (sums / dataset.shape[0]) ** 2
     # A gene that is the same everywhere has nothing to be scaled by; rounding may leave it a speck
     # of variance.
-    varies = variance > 1e-12 * squares / dataset.shape[0]
-    genes[varies] = 1.0 / np.sqrt(variance[varies])
-    return Scaling(cells, genes, transform)
+    return variance, variance > 1e-12 * squares / dataset.shape[0]
 
 
 def scaled_matrix(counts: sp.csr_matrix, scaling: Scaling) -> sp.csr_matrix:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -124,7 +124,7 @@ def sample_products(
     place : Place
         Its precision and threads are taken.
     """
-    sample_scaling = Scaling(scaling.cells[cells], scaling.genes, scaling.transform)
+    sample_scaling = replace(scaling, cells=scaling.cells[cells])
     matrix = sample_rows(dataset, cells)
     matrix.data = sample_scaling.values(matrix.data, matrix.indptr, 0, cells.size)
     factors = sample_scaling.outer_cells, scaling.genes

@@ -37,7 +37,9 @@ def fit_least_squares(context: FitContext) -> Fitted:
         The factors of all layers.
     """
     options = context.options
-    scaling = fit_scaling(context.dataset, options.normalize, options.transform)
+    precision = np.float32 if context.place.dtype == torch.float32 else np.float64
+    normalization = options.normalize, options.transform, options.gene_power
+    scaling = fit_scaling(context.dataset, *normalization, precision)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
     thetas, started = _start(context, scaling, products)
     network = _network(context, products, thetas)
@@ -104,14 +106,17 @@ def _network(
 ) -> NeuralNMF | LearnedNMF:
     options = context.options
     network: NeuralNMF | LearnedNMF
-    network = NeuralNMF(thetas, energy=options.loss == "energy", threads=products.threads)
+    network = NeuralNMF(thetas, loss=options.loss, threads=products.threads)
     if options.beta == "learned":
         # Learned programs start where solved ones would lie.
         with torch.no_grad():
-            solved = network(products).programs_t[-1]
-        network = LearnedNMF(thetas, solved)
+            solved = network(products).programs_t
+        network = LearnedNMF(thetas, solved if options.loss == "nested" else solved[-1:])
     if not options.joint:
-        for theta in network.thetas[:-1]:
-            theta.requires_grad_(False)
+        earlier = [*network.thetas[:-1]]
+        if isinstance(network, LearnedNMF):
+            earlier += network.programs_t[:-1]
+        for factor in earlier:
+            factor.requires_grad_(False)
     network.settle()
     return network

@@ -6,7 +6,7 @@ entries lie together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,23 +34,18 @@ class Pass:
         Scalar: ||X' - Theta_1 ... Theta_L beta_L||^2.
     programs_t : list of Tensor
         beta_l transposed (M, k_l), l = 1 ... L.
-    reconstruction : Tensor, shape (M, k_1)
-        Theta_2 ... Theta_L beta_L, transposed.
     gram : Tensor, shape (k_1, k_1)
         Theta_1^T Theta_1.
-    cross : Tensor, shape (M, k_1)
-        X'^T Theta_1.
-    curvature : Tensor, shape (k_1, k_1)
-        Second derivative of the halved loss by a row of Theta_1, with beta held.
+    curvatures : list of Tensor, (k_l, k_l) each, l = 1 ... L
+        Second derivative of the halved loss by a row of U_l = Theta_1 ... Theta_l, with every beta
+        held.
     """
 
     loss: Tensor
     error: Tensor
     programs_t: list[Tensor]
-    reconstruction: Tensor
     gram: Tensor
-    cross: Tensor
-    curvature: Tensor
+    curvatures: list[Tensor]
 
 
 class NeuralNMF(nn.Module):
@@ -60,27 +55,35 @@ class NeuralNMF(nn.Module):
     ----------
     thetas : sequence of Tensor
         Theta_1 (N, k_1) on any device; Theta_l (k_{l-1}, k_l), l = 2 ... L, float64 on the host.
-    energy : bool
-        Whether the loss is the sum of all layers' errors instead of the reconstruction's.
+    loss : {"nested", "reconstruction", "energy"}
+        What is minimised, see the notes.
     threads : Threads
 
     Notes
     -----
-    beta_0 = X', beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2, with beta_l (k_l, M).
+    ``nested``: sum_l ||X' - U_l beta_l||^2 with the usage U_l = Theta_1 ... Theta_l (N, k_l) and
+    beta_l = argmin_{beta >= 0} ||X' - U_l beta||^2 (k_l, M). Every layer is a factorization of the
+    data, and the layers are nested by their usage. X' is seen through G = Theta_1^T Theta_1 and
+    B = Theta_1^T X' alone, since U_l^T U_l and U_l^T X' are those times Theta_2 ... Theta_l; each
+    beta_l minimises its own term, so nothing comes back through it (envelope theorem).
 
-    The energy is sum_l ||beta_{l-1} - Theta_l beta_l||^2 (Will et al., arXiv 2303.00058). It is
-    taken with the columns of every Theta at unit length: otherwise the errors of the later layers
-    could be made as small as one likes by moving the scale from beta_1 into Theta_1.
+    ``reconstruction``: ||X' - Theta_1 ... Theta_L beta_L||^2 with beta_0 = X',
+    beta_l = argmin_{beta >= 0} ||beta_{l-1} - Theta_l beta||^2.
+
+    ``energy``: sum_l ||beta_{l-1} - Theta_l beta_l||^2 with these beta (Will et al., arXiv
+    2303.00058). It is taken with the columns of every Theta at unit length: otherwise the errors of
+    the later layers could be made as small as one likes by moving the scale from beta_1 into
+    Theta_1.
     """
 
     def __init__(
-        self, thetas: Sequence[Tensor], *, energy: bool = False, threads: Threads = SERIAL
+        self, thetas: Sequence[Tensor], *, loss: str = "nested", threads: Threads = SERIAL
     ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
         self._factors = list(self.thetas)  # read many times an epoch, and slow to take from there
         self._later = self._factors[1:]
-        self.energy = energy
+        self.loss = loss
         self._dependent = DEPENDENT[thetas[0].dtype]
         self._threads = threads
         self._starts = [WarmStart() for _ in thetas]
@@ -93,7 +96,7 @@ class NeuralNMF(nn.Module):
     def extra_repr(self) -> str:
         """The layers and shapes, for `repr`."""
         shapes = [tuple(theta.shape) for theta in self.thetas]
-        return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, energy={self.energy}"
+        return f"layers={[shape[1] for shape in shapes]}, theta={shapes}, loss={self.loss}"
 
     def forward(self, products: Products) -> Pass:
         """Evaluate at the parameters: one pass over X', two with the backward pass."""
@@ -116,12 +119,29 @@ class NeuralNMF(nn.Module):
         -------
         Pass
         """
-        if self.energy:
+        if self.loss == "nested":
+            return self._nested(gram, cross, square_sum)
+        if self.loss == "energy":
             return self._energy(gram, cross, square_sum)
+        return self._reconstruction(gram, cross, square_sum)
+
+    def _nested(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        programs_t, errors, curvatures = [], [], []
+        for layer, usage_gram, usage_cross in usage_sums(gram, cross, self._later):
+            # It minimises this very error: nothing comes back through it (envelope theorem).
+            programs_t.append(self._solve(layer, usage_gram.detach(), usage_cross.detach()))
+            error, curvature = residual(square_sum, usage_gram, usage_cross, programs_t[-1])
+            errors.append(error)
+            curvatures.append(curvature)
+        return Pass(
+            sum_of(errors), errors[-1], programs_t, gram, behind(self._later, curvatures)
+        )
+
+    def _reconstruction(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         if self._later:
             programs_t = [self._solve(0, gram, cross)]
         else:
-            # beta_1 minimises this very loss: nothing comes back through it (envelope theorem).
+            # As in `_nested`: of one layer, the two losses are the same.
             programs_t = [self._solve(0, gram.detach(), cross.detach())]
         for layer, theta in enumerate(self._later, start=1):
             programs_t.append(self._solve(layer, theta.T @ theta, programs_t[-1] @ theta))
@@ -129,24 +149,30 @@ class NeuralNMF(nn.Module):
         for theta in reversed(self._later):
             reconstruction = reconstruction @ theta.T
         error, curvature = residual(square_sum, gram, cross, reconstruction)
-        return Pass(error, error, programs_t, reconstruction, gram, cross, curvature)
+        curvatures = [curvature]
+        if self._later:
+            last = [None] * (len(self._later) - 1) + [gram_of(programs_t[-1].detach())]
+            curvatures += behind(self._later[1:], last)
+        return Pass(error, error, programs_t, gram, curvatures)
 
     def _energy(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         scale = _inverse_lengths(gram)
         gram, cross = gram * scale[:, None] * scale, cross * scale
         programs_t = [self._solve(0, gram, cross)]
         loss, curvature = residual(square_sum, gram, cross, programs_t[0])
-        units = []
+        curvatures, units = [curvature], []
         for layer, theta in enumerate(self._later, start=1):
             units.append(theta * _inverse_lengths(theta.T @ theta))
             before = programs_t[-1]
             programs_t.append(self._solve(layer, units[-1].T @ units[-1], before @ units[-1]))
             loss = loss + (before - programs_t[-1] @ units[-1].T).square().sum()
+            # Each layer is fitted to the one before it.
+            curvatures.append(gram_of(programs_t[-1].detach()))
         reconstruction = programs_t[-1]
         for theta in reversed(units):
             reconstruction = reconstruction @ theta.T
         error, _ = residual(square_sum, gram, cross, reconstruction)
-        return Pass(loss, error, programs_t, reconstruction, gram, cross, curvature)
+        return Pass(loss, error, programs_t, gram, curvatures)
 
     def settle(self, sums: Sums | None = None) -> None:
         """Bring the columns of every Theta to unit length after a step, where the loss asks for it.
@@ -156,7 +182,7 @@ class NeuralNMF(nn.Module):
         sums : Sums, optional
             Of Theta_1, where they are known: scaled with it.
         """
-        if self.energy:
+        if self.loss == "energy":
             self._to_unit_length(sums)
 
     @torch.no_grad()
@@ -172,7 +198,7 @@ class NeuralNMF(nn.Module):
 
     @torch.no_grad()
     def curvatures(self, evaluated: Pass) -> list[tuple[Tensor | None, Tensor]]:
-        """Second derivatives of the halved loss by each Theta, with beta held.
+        """Second derivatives of the halved loss by each Theta, with every beta held.
 
         Returns
         -------
@@ -182,27 +208,14 @@ class NeuralNMF(nn.Module):
 
         Notes
         -----
-        Theta_1 has (None, R R^T) with R = Theta_2 ... beta_L (k_1, M). Theta_l has (U^T U, V V^T)
-        with U = Theta_1 ... Theta_{l-1} (N, k_{l-1}) and V = Theta_{l+1} ... beta_L (k_l, M). With
-        ``energy`` each layer is fitted to the one before it: (identity, beta_l beta_l^T).
+        Theta_1 has (None, C_1) and Theta_l (U_{l-1}^T U_{l-1}, C_l), C_l those of `Pass`. With
+        ``energy``, where each layer is fitted to the one before it, Theta_l has (identity, C_l).
         """
-        programs_t = [program_t.detach() for program_t in evaluated.programs_t]
-        result: list[tuple[Tensor | None, Tensor]] = [(None, evaluated.curvature)]
-        if self.energy:
-            for theta, program_t in zip(self._later, programs_t[1:], strict=True):
-                identity = torch.eye(theta.shape[0], dtype=torch.float64)
-                result.append((identity, gram_of(program_t)))
-            return result
-        if not self._later:
-            return result
-        behind = [programs_t[-1]]
-        for theta in reversed(self._later[1:]):
-            behind.append(behind[-1] @ theta.T)
-        before = evaluated.gram.detach()
-        for theta, right in zip(self._later, reversed(behind), strict=True):
-            result.append((before, gram_of(right)))
-            before = theta.T @ before @ theta
-        return result
+        if self.loss != "energy":
+            return two_sided(self._later, evaluated)
+        first, *later = evaluated.curvatures
+        identities = [torch.eye(theta.shape[0], dtype=torch.float64) for theta in self._later]
+        return [(None, first), *zip(identities, later, strict=True)]
 
     def _solve(self, layer: int, gram: Tensor, cross: Tensor) -> Tensor:
         return nnls(
@@ -271,6 +284,75 @@ def residual(
     ||X' - Theta_1 R||^2 = ||X'||^2 - 2 <R^T, X'^T Theta_1> + <R R^T, Theta_1^T Theta_1>.
     """
     return _Residual.apply(square_sum, gram, cross, reconstruction)
+
+
+def usage_sums(
+    gram: Tensor, cross: Tensor, later: Sequence[Tensor]
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """The sums over cells of each layer's usage, from those of the first; differentiable.
+
+    Parameters
+    ----------
+    gram : Tensor, shape (k_1, k_1)
+        Theta_1^T Theta_1.
+    cross : Tensor, shape (M, k_1)
+        X'^T Theta_1.
+    later : sequence of Tensor
+        Theta_l (k_{l-1}, k_l), l = 2 ... L.
+
+    Yields
+    ------
+    layer : int
+        From 0 on.
+    gram : Tensor, shape (k_l, k_l)
+        U_l^T U_l.
+    cross : Tensor, shape (M, k_l)
+        X'^T U_l.
+    """
+    yield 0, gram, cross
+    for layer, theta in enumerate(later, start=1):
+        gram, cross = theta.T @ gram @ theta, cross @ theta
+        yield layer, gram, cross
+
+
+def behind(later: Sequence[Tensor], own: Sequence[Tensor | None]) -> list[Tensor]:
+    """C_l = own_l + Theta_{l+1} C_{l+1} Theta_{l+1}^T: curvature by a row of each layer's usage.
+
+    Parameters
+    ----------
+    later : sequence of Tensor
+        Theta_2 ... Theta_L, from the second layer of ``own`` on.
+    own : sequence of Tensor or None, (k_l, k_l) each
+        What each layer's own error adds, beta_l beta_l^T; None: it has none. The last has one.
+
+    Returns
+    -------
+    list of Tensor, (k_l, k_l) each
+    """
+    *earlier, last = own
+    assert last is not None
+    result = [last]
+    for theta, part in zip(reversed(list(later)), reversed(earlier), strict=True):
+        through = theta.detach() @ result[-1] @ theta.detach().T
+        result.append(through if part is None else part + through)
+    return result[::-1]
+
+
+def two_sided(
+    later: Sequence[Tensor], evaluated: Pass
+) -> list[tuple[Tensor | None, Tensor]]:
+    """The pairs (U_{l-1}^T U_{l-1}, C_l) of `NeuralNMF.curvatures`."""
+    before = evaluated.gram.detach()
+    result: list[tuple[Tensor | None, Tensor]] = [(None, evaluated.curvatures[0])]
+    for theta, right in zip(later, evaluated.curvatures[1:], strict=True):
+        result.append((before, right))
+        before = theta.T @ before @ theta
+    return result
+
+
+def sum_of(errors: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars, differentiable."""
+    return torch.stack(list(errors)).sum() if len(errors) > 1 else errors[0]
 
 
 def _inverse_lengths(gram: Tensor) -> Tensor:
