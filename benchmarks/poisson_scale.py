@@ -47,7 +47,7 @@ def optimizer(kind: str, counts: Counts) -> Multiplicative:
     start = random_start(counts, RANK, generator)
     theta, programs_t = start.thetas[0], start.programs_t[0]
     if kind == "learned":
-        return Multiplicative(LearnedPoisson([theta], programs_t), counts)
+        return Multiplicative(LearnedPoisson([theta], [programs_t]), counts)
     # As in a fit: a cell's usage is one on average.
     size = float(theta.sum(1).mean())
     return Multiplicative(PmfPoisson([theta / size], GammaPrior(), [programs_t * size]), counts)

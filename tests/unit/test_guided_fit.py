@@ -64,7 +64,7 @@ def test_a_tenth_of_the_labels_beats_none(tmp_path):
         known = np.random.default_rng(seed).random(CELLS) < 0.1
         dataset = dataset_of(counts, np.where(known, truth, ""), tmp_path / f"{seed}.h5ad")
         plain = LayerOptions(
-            rank=2, beta="learned", loss="poisson", epochs=20, seed=seed, threads=1
+            rank=2, beta="learned", loss="nested_poisson", epochs=20, seed=seed, threads=1
         )
         guided = LayerOptions(
             **{**vars(plain), "labels": "kind", "guide": 10.0},
@@ -87,7 +87,7 @@ def test_predictions_come_from_the_counts_alone(tmp_path):
     known = np.arange(CELLS) < 100
     dataset = dataset_of(counts, np.where(known, shuffled, ""), tmp_path / "d.h5ad")
     options = LayerOptions(
-        rank=4, beta="learned", loss="poisson", labels="kind", guide=1000.0, epochs=50, threads=1
+        rank=4, beta="learned", loss="nested_poisson", labels="kind", guide=1000.0, epochs=50, threads=1
     )
     model = fit_layer(dataset, None, options, progress=False)
     labels = encode_labels(np.where(known, shuffled, ""))
@@ -112,7 +112,10 @@ def test_the_guided_loss_never_rises_and_its_gradient_is_right(layer):
     matrix = rows_counts(sp.csr_matrix(counts.astype(np.float64)), dtype=torch.float64)
     guide = Guide(labels, layer, 30.0)
     network = LearnedPoisson(
-        [first * 20, second / second.sum(1, keepdim=True)], last / last.sum(0), guide
+        [first * 20, second / second.sum(1, keepdim=True)],
+        [last / last.sum(0)],
+        guide,
+        nested=False,
     )
     for _ in range(20):  # until the classifier is that of this usage
         found = network(matrix)
@@ -140,7 +143,7 @@ def test_the_guided_loss_never_rises_and_its_gradient_is_right(layer):
 def test_a_missing_column_or_class_is_said(tmp_path):
     counts, truth = draw(0)
     options = LayerOptions(
-        rank=2, beta="learned", loss="poisson", guide=1.0, labels="type", threads=1
+        rank=2, beta="learned", loss="nested_poisson", guide=1.0, labels="type", threads=1
     )
     dataset = dataset_of(counts, truth, tmp_path / "d.h5ad")
     with pytest.raises(InputError, match="no column 'type' in obs of d.h5ad; it has .*kind"):
@@ -158,8 +161,8 @@ def test_guided_by_layer_two(tmp_path):
     options = LayerOptions(
         rank=4,
         beta="learned",
-        loss="poisson",
-        guide=50.0,
+        loss="nested_poisson",
+        guide=100.0,
         guide_layer=2,
         labels="kind",
         epochs=20,

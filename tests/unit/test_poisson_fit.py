@@ -24,9 +24,17 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import NMF
 from sklearn.metrics import adjusted_rand_score
 
-KINDS = [("learned", "poisson"), ("pmf", "poisson"), ("learned", "reconstruction")]
-LEARNED = LayerOptions(rank=5, beta="learned", loss="poisson", epochs=25, threads=1)
+KINDS = [
+    ("learned", "nested_poisson"),
+    ("learned", "poisson"),
+    ("pmf", "nested_poisson"),
+    ("pmf", "poisson"),
+    ("learned", "nested"),
+    ("learned", "reconstruction"),
+]
+LEARNED = LayerOptions(rank=5, beta="learned", loss="nested_poisson", epochs=25, threads=1)
 PMF = replace(LEARNED, beta="pmf", epochs=5)
+LAST = {"learned": replace(LEARNED, loss="poisson"), "pmf": replace(PMF, loss="poisson")}
 
 
 def dataset_of(counts: np.ndarray, path: Path) -> Dataset:
@@ -70,13 +78,16 @@ def deviance(dataset: Dataset, rate: np.ndarray) -> float:
     return 2 * (logs - counts + rate).sum()
 
 
-def reconstruction(model: Model) -> np.ndarray:
-    """Rates of a saved model: library size x usage of the last layer x its programs."""
-    scaled = model.usages[-1].astype(float) / model.obs["cell_scale"].to_numpy()[:, None]
-    return scaled @ model.betas[-1]
+def reconstruction(model: Model, layer: int = -1) -> np.ndarray:
+    """Rates of a saved model: library size x usage of a layer x its programs."""
+    scaled = model.usages[layer].astype(float) / model.obs["cell_scale"].to_numpy()[:, None]
+    return scaled @ model.betas[layer]
 
 
-@pytest.mark.parametrize("options", [LEARNED, PMF], ids=["learned", "pmf"])
+FITS = {"nested learned": LEARNED, "nested pmf": PMF, **LAST}
+
+
+@pytest.mark.parametrize("options", FITS.values(), ids=list(FITS))
 @pytest.mark.parametrize("layers", [[5], [6, 4, 2]], ids=str)
 def test_loss_never_rises_and_is_that_of_the_file(small, tmp_path, options, layers):
     model = fit(small, layers, options)
@@ -87,10 +98,20 @@ def test_loss_never_rises_and_is_that_of_the_file(small, tmp_path, options, laye
     again = deviance(small, reconstruction(saved))
     assert saved.info["deviance"] == pytest.approx(again, rel=1e-5)
     rough = 1e-5 if options.beta == "learned" else 1e-3
+    if options.loss == "nested_poisson":
+        again = sum(deviance(small, reconstruction(saved, layer)) for layer in range(len(layers)))
     assert model.history["loss"].iloc[-1] * np.prod(small.shape) == pytest.approx(again, rel=rough)
 
 
-@pytest.mark.parametrize("options", [LEARNED, PMF], ids=["learned", "pmf"])
+def test_every_layer_of_a_nested_fit_is_about_as_good_as_a_flat_one(small):
+    options = replace(LEARNED, epochs=300, tol=1e-5)
+    nested = fit(small, [6, 4, 2], options)
+    for layer, rank in enumerate((6, 4, 2)):
+        flat = fit(small, [rank], options).info["deviance"]
+        assert deviance(small, reconstruction(nested, layer)) <= 1.05 * flat
+
+
+@pytest.mark.parametrize("options", FITS.values(), ids=list(FITS))
 def test_streamed_is_in_memory(small, options):
     options = replace(options, epochs=5, precision="float64")
     whole = fit(small, [5, 3], options)
@@ -132,8 +153,9 @@ def test_learned_programs_are_no_worse_than_solved_ones(small):
     assert learned.info["mse"] == pytest.approx(error, rel=1e-4)
 
 
+@pytest.mark.parametrize("nested", [True, False])
 @pytest.mark.parametrize("kind", ["learned", pytest.param("pmf", marks=pytest.mark.slow)])
-def test_gradients_are_those_of_finite_differences(kind):
+def test_gradients_are_those_of_finite_differences(kind, nested):
     """Through two layers: of pmf, through both fixed points and the masses between them."""
     rng = np.random.default_rng(1)
     matrix = sp.csr_matrix(draw(30, 15, 4, 1).astype(np.float64))
@@ -142,11 +164,11 @@ def test_gradients_are_those_of_finite_differences(kind):
         torch.from_numpy(rng.uniform(0.2, 1.0, (30, 4))),
         torch.from_numpy(rng.uniform(0.2, 1.0, (4, 2))),
     ]
+    starts = [torch.from_numpy(rng.uniform(0.2, 1.0, (15, k))) for k in (4, 2)]
     if kind == "learned":
-        network = LearnedPoisson(thetas, torch.from_numpy(rng.uniform(0.2, 1.0, (15, 2))))
+        network = LearnedPoisson(thetas, starts if nested else starts[-1:], nested=nested)
     else:
-        starts = [torch.from_numpy(rng.uniform(0.2, 1.0, (15, k))) for k in (4, 2)]
-        network = PmfPoisson(thetas, GammaPrior(0.5, 1.0), starts)
+        network = PmfPoisson(thetas, GammaPrior(0.5, 1.0), starts, nested=nested)
 
     def loss() -> torch.Tensor:
         if kind == "pmf":
@@ -175,7 +197,7 @@ def test_held_layers_do_not_move():
     first, second, last = (
         torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes
     )
-    network = LearnedPoisson([first, second], last / last.sum(0))
+    network = LearnedPoisson([first, second], [last / last.sum(0)], nested=False)
     network.thetas[0].requires_grad_(False)
     optimizer = Multiplicative(network, counts)
     losses = [optimizer.found.loss.item()]
@@ -212,7 +234,7 @@ def test_gradient_methods_keep_the_best(small, optimizer, beta, loss):
     model = fit(small, [5, 3], options)
     part = model.history.query("depth == 2 and phase == 'joint'")["loss"]
     assert np.isfinite(part).all()
-    if loss == "poisson":
+    if "poisson" in loss:
         final = model.info["deviance"] / np.prod(small.shape)
         assert final <= part.iloc[0] * (1 + 1e-3)
 
@@ -233,14 +255,16 @@ def test_random_start(small):
 
 WRONG = [
     ({"beta": "lsq", "loss": "poisson"}, "'beta: lsq' cannot be trained by 'loss: poisson': take"),
-    ({"beta": "pmf", "loss": "energy"}, "take 'loss: poisson', or 'beta: lsq' for that loss"),
-    ({"beta": "learned", "loss": "energy"}, "take 'loss: reconstruction' or 'loss: poisson'"),
-    ({"normalize": "variance"}, "models raw counts, .* they must be 'counts' and 'none'"),
-    ({"transform": "sqrt"}, "models raw counts, .* they must be 'counts' and 'none'"),
+    ({"beta": "pmf", "loss": "energy"}, "'loss: poisson', or 'beta: lsq' for that loss"),
+    ({"beta": "learned", "loss": "energy"}, "take 'loss: nested' or 'loss: nested_poisson' or"),
+    ({"normalize": "variance"}, "models raw counts, .* they must be 'counts', 'none' and None"),
+    ({"transform": "sqrt"}, "models raw counts, .* they must be 'counts', 'none' and None"),
+    ({"gene_power": 0.5}, "models raw counts, .* they must be 'counts', 'none' and None"),
+    ({"gene_power": 2.0, "loss": "nested"}, "gene_power is 2.0: it must be a number from 0 to 1"),
     ({"prior_shape": 0}, "prior_shape is 0: it must be a number above 0"),
     ({"guide": -1}, "guide is -1: it must be a number >= 0"),
     ({"guide": 1}, "there are no 'labels': name a column of obs"),
-    ({"guide": 1, "labels": "x", "loss": "reconstruction"}, "'guide' works with 'loss: poisson'"),
+    ({"guide": 1, "labels": "x", "loss": "nested"}, "'guide' works with 'loss: nested_poisson'"),
 ]
 
 
@@ -266,7 +290,7 @@ def test_blood_cells(shared_data, tmp_path):
     types = []
     for seed in range(3):
         model = fit(
-            dataset, [20, 10], LayerOptions(rank=1, beta="learned", loss="poisson", seed=seed)
+            dataset, [20, 10], LayerOptions(rank=1, beta="learned", loss="nested_poisson", seed=seed)
         )
         types.append(agreement(model.usages[0], 10, "celltype"))
         assert agreement(model.usages[1], 5, "lineage") >= 0.90
@@ -281,7 +305,7 @@ def test_a_step_that_is_given_up_leaves_everything_as_it_was(kind, epochs, monke
     rng = np.random.default_rng(0)
     theta, programs_t = (torch.tensor(rng.gamma(1.0, 1.0, (n, 5))) for n in counts.shape)
     if kind == "learned":
-        network = LearnedPoisson([theta], programs_t / programs_t.sum(0))
+        network = LearnedPoisson([theta], [programs_t / programs_t.sum(0)])
     else:
         network = PmfPoisson([theta], GammaPrior(0.3, 1.0), [programs_t])
     optimizer = Multiplicative(network, counts)

@@ -172,14 +172,44 @@ class Counts:
         -------
         RatePass
         """
-        by_row = torch.empty_like(theta, requires_grad=False) if rows else None
-        by_column = _zeros(programs_t) if columns else None
-        log_sum = np.zeros(())
+        return self.rates_of_layers([theta], [programs_t], rows=rows, columns=columns)[0]
+
+    def rates_of_layers(
+        self,
+        usages: Sequence[Tensor],
+        programs_t: Sequence[Tensor],
+        *,
+        rows: bool = False,
+        columns: bool = False,
+    ) -> list[RatePass[Any, Any]]:
+        """`rates` of several factorizations of these counts, all in one pass over X.
+
+        Parameters
+        ----------
+        usages : sequence of Tensor, (N, k_l) each
+            On the device.
+        programs_t : sequence of Tensor, (M, k_l) each
+            float64 on the host.
+        rows, columns : bool
+            See `rates`.
+
+        Returns
+        -------
+        list of RatePass
+        """
+        by_rows = [torch.empty_like(u, requires_grad=False) if rows else None for u in usages]
+        by_columns = [_zeros(program_t) if columns else None for program_t in programs_t]
+        log_sums = [np.zeros(()) for _ in usages]
         for start, stop, block in self._blocks():
-            block_rows = None if by_row is None else by_row[start:stop]
-            part = theta[start:stop]
-            block.rates(part, programs_t, self.floor, log_sum, block_rows, by_column)
-        return RatePass(float(log_sum), by_row, by_column)
+            for usage, program_t, by_row, by_column, log_sum in zip(
+                usages, programs_t, by_rows, by_columns, log_sums, strict=True
+            ):
+                part = None if by_row is None else by_row[start:stop]
+                block.rates(usage[start:stop], program_t, self.floor, log_sum, part, by_column)
+        return [
+            RatePass(float(log_sum), by_row, by_column)
+            for log_sum, by_row, by_column in zip(log_sums, by_rows, by_columns, strict=True)
+        ]
 
     def curvature(
         self, theta: Tensor, programs_t: Tensor, direction: Tensor, *, rows: bool = False

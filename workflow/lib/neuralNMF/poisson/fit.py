@@ -20,6 +20,7 @@ from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import Start, first_start, later_start, random_start
+from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Optimizer
@@ -47,11 +48,12 @@ def fit_poisson(context: FitContext) -> Fitted:
         optimizer = Projected(network, counts, kind=options.optimizer, lr=options.lr)
     trained = context.train(network, optimizer)
     network.finish()
-    with torch.no_grad():
-        programs_t = [program_t.detach() for program_t in network.programs(counts)]
-        of_layer_1 = network.behind(programs_t[-1])[0]
     thetas = [theta.detach() for theta in network.thetas]
-    if options.beta == "learned":
+    with torch.no_grad():
+        usages = layer_usages(thetas, counts.threads) if network.nested else []
+        programs_t = [program_t.detach() for program_t in network.programs(counts, usages)]
+        of_layer_1 = network.behind(programs_t[-1])[0]
+    if options.beta == "learned" and not network.nested:
         programs_t = _programs_of_usage(counts, thetas, programs_t)
     predictions = {}
     if network.guide is not None:
@@ -90,18 +92,23 @@ def _network(start: Start, options: LayerOptions, labels: Labels | None) -> Pois
     guide = None
     if labels is not None and options.guide_layer <= len(start.thetas):
         guide = Guide(labels, options.guide_layer, options.guide)
+    nested = options.loss == "nested_poisson"
     if options.beta == "learned":
-        network: PoissonNetwork = LearnedPoisson(start.thetas, start.programs_t[-1], guide)
+        learned = start.programs_t if nested else start.programs_t[-1:]
+        network: PoissonNetwork = LearnedPoisson(start.thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
         size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
         thetas = [start.thetas[0] / size, *start.thetas[1:]]
         programs_t = [program_t * size for program_t in start.programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)
-        network = PmfPoisson(thetas, prior, programs_t, guide)
+        network = PmfPoisson(thetas, prior, programs_t, guide, nested=nested)
     if not options.joint:
-        for theta in network.thetas[:-1]:
-            theta.requires_grad_(False)
+        held = [*network.thetas[:-1]]
+        if isinstance(network, LearnedPoisson):
+            held += network.programs_t[:-1]
+        for factor in held:
+            factor.requires_grad_(False)
     return network
 
 

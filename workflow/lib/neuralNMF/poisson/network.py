@@ -1,7 +1,7 @@
 """The network of a Poisson model: Theta_1 ... Theta_L and beta_L, and how one step moves them.
 
-It minimises the deviance of the counts under diag(s) Theta_1 ... Theta_L beta_L and offers, beside
-the gradient by autograd, a multiplicative step that keeps every factor non-negative and has no step
+It minimises the deviance of the counts under diag(s) U_l beta_l, U_l = Theta_1 ... Theta_l, summed
+over the layers (``nested``) or of the last layer alone, and offers, beside the gradient by autograd, a multiplicative step that keeps every factor non-negative and has no step
 size (``ratios``). Here beta_L is learned; in `pmf` it is integrated out.
 """
 
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from neuralNMF.cells.counts import Counts
-from neuralNMF.poisson.deviance import poisson_deviance
+from neuralNMF.poisson.deviance import nested_deviance, poisson_deviance
 from neuralNMF.poisson.em import TINY
 from neuralNMF.poisson.guide import Guide
 from neuralNMF.poisson.posterior import GammaPosterior
+from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.gradients import gradient_of
 
 
@@ -51,12 +52,18 @@ class PoissonNetwork(nn.Module, ABC):
         on the host.
     guide : Guide, optional
         Adds twice its penalty to the loss, as the deviance is twice a log-likelihood.
+    nested : bool
+        Whether the loss is the sum of the deviances of all layers, each with programs of its own,
+        or the deviance of the last layer, whose programs all layers share.
     """
 
-    def __init__(self, thetas: Sequence[Tensor], guide: Guide | None = None) -> None:
+    def __init__(
+        self, thetas: Sequence[Tensor], guide: Guide | None = None, *, nested: bool = True
+    ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
         self.guide = guide
+        self.nested = nested
 
     @property
     @abstractmethod
@@ -64,8 +71,11 @@ class PoissonNetwork(nn.Module, ABC):
         """All parameters that training may change."""
 
     @abstractmethod
-    def programs(self, counts: Counts) -> list[Tensor]:
-        """beta_l transposed (M, k_l), l = 1 ... L, float64 on the host, differentiable."""
+    def programs(self, counts: Counts, usages: Sequence[Tensor]) -> list[Tensor]:
+        """beta_l transposed (M, k_l), l = 1 ... L, float64 on the host, differentiable.
+
+        ``usages``: U_l (N, k_l) of every layer, with the nested loss; else none.
+        """
 
     @abstractmethod
     def normalize(self, values: list[Tensor]) -> None:
@@ -104,9 +114,13 @@ class PoissonNetwork(nn.Module, ABC):
 
     def forward(self, counts: Counts) -> PoissonEvaluation:
         """Loss at the parameters; with a learned beta one pass over X, gradients included."""
-        programs_t = self.programs(counts)
-        of_layer_1 = self.behind(programs_t[-1])[0]
-        loss = poisson_deviance(self.thetas[0], of_layer_1, counts)
+        usages = layer_usages(list(self.thetas), counts.threads) if self.nested else []
+        programs_t = self.programs(counts, usages)
+        if self.nested:
+            loss = nested_deviance(usages, programs_t, counts)
+        else:
+            of_layer_1 = self.behind(programs_t[-1])[0]
+            loss = poisson_deviance(self.thetas[0], of_layer_1, counts)
         if self.guide is not None:
             loss = loss + 2 * self.guide.penalty(list(self.thetas))
         return PoissonEvaluation(loss, programs_t)
@@ -129,17 +143,29 @@ class PoissonNetwork(nn.Module, ABC):
             masses.append(masses[-1] @ theta)
         return masses
 
-    def _relative_gradients(self, behind: list[Tensor], counts: Counts) -> list[Tensor]:
+    @torch.no_grad()
+    def rates_per_use(self, programs_t: Sequence[Tensor]) -> list[Tensor]:
+        """What the rates in the loss sum to for one unit of each layer's usage.
+
+        Shape: programs_t, beta_l transposed (M, k_l); returns (k_l,) float64, l = 1 ... L.
+        """
+        sums = [programs_t[-1].detach().sum(0)]
+        for number in range(len(self.thetas) - 1, 0, -1):
+            behind = self.thetas[number] @ sums[-1]
+            sums.append(behind + programs_t[number - 1].detach().sum(0) if self.nested else behind)
+        return sums[::-1]
+
+    def _relative_gradients(self, programs_t: Sequence[Tensor], counts: Counts) -> list[Tensor]:
         """g / (2 cost) of every trained Theta, in the buffer of its gradient g.
 
         cost: the positive part of half the deviance's gradient, an outer product of the mass of
-        what comes before and that of what stands ``behind``. A guide's gradient counts as a cost
+        what comes before and the rates of what stands behind. A guide's gradient counts as a cost
         where it is positive.
         """
         scale = counts.scale.to(self.thetas[0])
-        pairs = [(scale, behind[0].sum(0).to(scale))]
-        for mass, programs_t in zip(self.masses(counts), behind[1:], strict=False):
-            pairs.append((mass, programs_t.sum(0)))
+        first, *later = self.rates_per_use(programs_t)
+        pairs = [(scale, first.to(scale))]
+        pairs += zip(self.masses(counts), later, strict=False)
         of_guide = [] if self.guide is None else self.guide.gradients
         relative = []
         for number, (theta, (before, after)) in enumerate(zip(self.thetas, pairs, strict=True)):
@@ -155,50 +181,59 @@ class PoissonNetwork(nn.Module, ABC):
 
 
 class LearnedPoisson(PoissonNetwork):
-    """X ~ Poisson(diag(s) Theta_1 ... Theta_L beta_L), all of them parameters.
+    """X ~ Poisson(diag(s) Theta_1 ... Theta_l beta_l), all of them parameters.
 
     The multiplicative step of all factors at once is the EM step of the chain cell -> program of
-    layer 1 -> ... -> program of layer L -> gene (probabilistic latent semantic analysis with a
-    chain of hidden variables; Hofmann 1999 is depth 1). With rows of Theta_2 ... beta_L at sum one
-    the sum of all rates is that of diag(s) Theta_1, the M step falls into one for each factor, and
-    the deviance never rises. Where the earlier layers are held, the new Theta_L keeps the free row
-    sums.
+    layer 1 -> ... -> program of layer l -> gene (probabilistic latent semantic analysis with a
+    chain of hidden variables; Hofmann 1999 is depth 1). With rows of Theta_2 ... Theta_l and beta_l
+    at sum one the sum of all rates is that of diag(s) Theta_1, the M step falls into one for each
+    factor, and the deviance never rises; nor does the sum of the deviances of several layers, whose
+    EM counts add up. Where the earlier layers are held, the new Theta_L keeps the free row sums.
 
     Parameters
     ----------
-    thetas, guide
+    thetas, guide, nested
         As for `PoissonNetwork`.
-    programs_t : Tensor, shape (M, k_L)
-        beta_L transposed, float64 on the host.
+    programs_t : sequence of Tensor, (M, k_l) each
+        The programs that are parameters, beta_l transposed, float64 on the host: those of every
+        layer with the nested loss, else of the last alone.
     """
 
     def __init__(
-        self, thetas: Sequence[Tensor], programs_t: Tensor, guide: Guide | None = None
+        self,
+        thetas: Sequence[Tensor],
+        programs_t: Sequence[Tensor],
+        guide: Guide | None = None,
+        *,
+        nested: bool = True,
     ) -> None:
-        super().__init__(thetas, guide)
-        self.programs_t = nn.Parameter(programs_t)
+        super().__init__(thetas, guide, nested=nested)
+        self.programs_t = nn.ParameterList([nn.Parameter(program_t) for program_t in programs_t])
 
     @property
     def factors(self) -> list[nn.Parameter]:
-        """Theta_1 ... Theta_L, beta_L transposed."""
-        return [*self.thetas, self.programs_t]
+        """Theta_1 ... Theta_L, then the programs that are parameters."""
+        return [*self.thetas, *self.programs_t]
 
-    def programs(self, counts: Counts) -> list[Tensor]:
-        """beta_l = Theta_{l+1} ... Theta_L beta_L, transposed."""
-        return self.behind(self.programs_t)
+    def programs(self, counts: Counts, usages: Sequence[Tensor]) -> list[Tensor]:
+        """The parameters, or beta_l = Theta_{l+1} ... Theta_L beta_L, transposed."""
+        return list(self.programs_t) if self.nested else self.behind(self.programs_t[-1])
 
     def normalize(self, values: list[Tensor]) -> None:
-        """Rows of beta_L and, where all layers are trained, of Theta_2 ... Theta_L to sum one."""
-        values[-1].div_(values[-1].sum(0).clamp(min=TINY))
-        if len(values) == len(self.thetas) + 1:
-            for theta in values[1:-1]:
+        """Rows of every beta and, where all layers are trained, of Theta_2 ... to sum one."""
+        trained = [theta.requires_grad for theta in self.thetas]
+        for program_t in values[sum(trained) :]:
+            program_t.div_(program_t.sum(0).clamp(min=TINY))
+        if all(trained):
+            for theta in values[1 : len(trained)]:
                 theta.div_(theta.sum(1).clamp(min=TINY)[:, None])
 
     @torch.no_grad()
     def ratios(self, evaluated: PoissonEvaluation, counts: Counts) -> list[Tensor]:
         """1 - g / (2 cost) for every trained factor, g its gradient; EM where there is no guide."""
-        behind = [programs_t.detach() for programs_t in evaluated.programs_t]
-        relative = self._relative_gradients(behind, counts)
-        mass = self.masses(counts)[-1].clamp(min=TINY)
-        relative.append(gradient_of(self.programs_t).div_(mass).div_(2))
+        relative = self._relative_gradients(evaluated.programs_t, counts)
+        masses = self.masses(counts)[-len(self.programs_t) :]
+        for program_t, mass in zip(self.programs_t, masses, strict=True):
+            if program_t.requires_grad:
+                relative.append(gradient_of(program_t).div_(mass.clamp(min=TINY)).div_(2))
         return [part.neg_().add_(1).clamp_(min=0) for part in relative]

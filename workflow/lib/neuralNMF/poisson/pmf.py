@@ -1,4 +1,4 @@
-"""The network of Poisson matrix factorization: beta_l is its posterior mean given Theta_l.
+"""The network of Poisson matrix factorization: beta_l is its posterior mean given the usage.
 
 E[beta] is a differentiable function of Theta and of the input, with the gradient of the converged
 posterior: it goes through the fixed point (`posterior`), not through unrolled updates. It is exact
@@ -54,15 +54,16 @@ class PmfState:
 
 
 class PmfPoisson(PoissonNetwork):
-    """Poisson matrix factorization: beta_l = E[beta | Theta_l, beta_{l-1}], layer after layer.
+    """Poisson matrix factorization: every beta is its posterior mean given the Thetas.
 
-    Layer 1 sees the counts; layer l sees E[beta_{l-1}] times the mass of its programs, which makes
-    it expected counts again, with Theta_l times the same masses. The gradient by every Theta goes
-    through the fixed points of all posteriors.
+    With the nested loss beta_l = E[beta | X, U_l]: every layer sees the counts. Otherwise
+    beta_l = E[beta | Theta_l, beta_{l-1}]: layer 1 sees the counts; layer l sees E[beta_{l-1}]
+    times the mass of its programs, which makes it expected counts again, with Theta_l times the
+    same masses. The gradient by every Theta goes through the fixed points of all posteriors.
 
     Parameters
     ----------
-    thetas, guide
+    thetas, guide, nested
         As for `PoissonNetwork`; with a cell's usage at one on average the prior is in counts a
         gene.
     prior : GammaPrior
@@ -76,8 +77,10 @@ class PmfPoisson(PoissonNetwork):
         prior: GammaPrior,
         starts: Sequence[Tensor],
         guide: Guide | None = None,
+        *,
+        nested: bool = True,
     ) -> None:
-        super().__init__(thetas, guide)
+        super().__init__(thetas, guide, nested=nested)
         self.states = [PmfState(prior, start) for start in starts]
 
     @property
@@ -85,8 +88,20 @@ class PmfPoisson(PoissonNetwork):
         """Theta_1 ... Theta_L."""
         return list(self.thetas)
 
-    def programs(self, counts: Counts) -> list[Tensor]:
+    def programs(self, counts: Counts, usages: Sequence[Tensor]) -> list[Tensor]:
         """E[beta_l] transposed, from the posteriors of the last call onwards."""
+        if self.nested:
+            programs_t = [
+                pmf_programs_t(usage, counts, state)
+                for usage, state in zip(usages, self.states, strict=True)
+            ]
+        else:
+            programs_t = self._one_after_another(counts)
+        for state in self.states:
+            state.steps = _STEPS
+        return programs_t
+
+    def _one_after_another(self, counts: Counts) -> list[Tensor]:
         programs_t = [pmf_programs_t(self.thetas[0], counts, self.states[0])]
         scale = counts.scale.to(self.thetas[0])
         mass = (scale @ self.thetas[0]).double().cpu()
@@ -94,8 +109,6 @@ class PmfPoisson(PoissonNetwork):
             expected = (programs_t[-1] * mass).T
             programs_t.append(pmf_programs_t(mass[:, None] * theta, expected, state))
             mass = mass @ theta
-        for state in self.states:
-            state.steps = _STEPS
         return programs_t
 
     def posteriors(self) -> list[GammaPosterior | None]:
@@ -123,10 +136,9 @@ class PmfPoisson(PoissonNetwork):
     @torch.no_grad()
     def ratios(self, evaluated: PoissonEvaluation, counts: Counts) -> list[Tensor]:
         """exp(-g / (2 cost)) for every Theta: with the posterior held, nearly the EM step."""
-        behind = self.behind(evaluated.programs_t[-1].detach())
         return [
             part.neg_().exp_().clamp_(1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
-            for part in self._relative_gradients(behind, counts)
+            for part in self._relative_gradients(evaluated.programs_t, counts)
         ]
 
 

@@ -1,4 +1,8 @@
-"""Gram matrices of tall matrices: Theta^T Theta of the cells, R R^T of the genes."""
+"""Products of tall matrices with small results: Theta^T Theta, R R^T; and tall times small.
+
+They run over parts of a fixed number of rows, each by one thread, so that neither the number of
+threads nor how X is cut changes a bit of them.
+"""
 
 from __future__ import annotations
 
@@ -47,3 +51,60 @@ def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
         part = part.to(wide)
         total += (part.T @ part).cpu().double()
     return total
+
+
+def cross_gram(left: Tensor, right: Tensor, threads: Threads = SERIAL) -> Tensor:
+    """left^T right, added up over the parts in double precision on the host.
+
+    Parameters
+    ----------
+    left : Tensor, shape (N, k)
+        In single or double precision, on any device.
+    right : Tensor, shape (N, m)
+        As ``left``.
+    threads : Threads
+        Share the rows, on the CPU.
+
+    Returns
+    -------
+    Tensor, shape (k, m)
+        float64 on the host.
+    """
+
+    def part_product(start: int) -> Tensor:
+        rows = slice(start, start + _PART)
+        return (left[rows].T @ right[rows]).cpu().double()
+
+    starts = [(start,) for start in range(0, left.shape[0], _PART)]
+    total = torch.zeros((left.shape[1], right.shape[1]), dtype=torch.float64)
+    for part in threads.run(part_product, starts):
+        total += part
+    return total
+
+
+def times_small(rows: Tensor, matrix: Tensor, threads: Threads = SERIAL) -> Tensor:
+    """rows @ matrix.
+
+    Parameters
+    ----------
+    rows : Tensor, shape (N, k)
+        On any device.
+    matrix : Tensor, shape (k, m)
+        Of any type, on the host.
+    threads : Threads
+        Share the rows, on the CPU.
+
+    Returns
+    -------
+    Tensor, shape (N, m)
+        As ``rows``.
+    """
+    small = matrix.to(rows)
+    out = rows.new_empty((rows.shape[0], matrix.shape[1]))
+
+    def part_product(start: int) -> None:
+        part = slice(start, start + _PART)
+        torch.matmul(rows[part], small, out=out[part])
+
+    threads.run(part_product, [(start,) for start in range(0, rows.shape[0], _PART)])
+    return out
