@@ -273,7 +273,7 @@ def _var(mean: np.ndarray, mean_square: np.ndarray, n_cells: np.ndarray) -> pd.D
             "mean": mean,
             "variance": np.maximum(mean_square - mean**2, 0.0),
             "n_cells": n_cells,
-            "residual_variance": np.nan,
+            "variable_score": np.nan,
             "selected": pd.Categorical(["all"] * mean.size),
         },
         index=names,

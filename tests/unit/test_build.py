@@ -11,9 +11,11 @@ import pytest
 import scipy.sparse as sp
 from helpers import make_adata
 from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
-from neuralNMF.dataset.variable_genes import PearsonResiduals
+from neuralNMF.dataset.pearson import PearsonResiduals
+from neuralNMF.dataset.seurat_v3 import StandardizedCounts
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import open_dataset
+from neuralNMF.options import VARIABLE_GENES_BY
 
 
 def make(path, counts, genes, **columns):
@@ -66,7 +68,7 @@ def test_one_input_keeps_everything(tmp_path, counts):
     assert np.allclose(data.var["mean"], expected.mean(axis=0))
     assert np.allclose(data.var["variance"], expected.var(axis=0))
     assert np.array_equal(data.var["n_cells"], (expected > 0).sum(axis=0))
-    assert data.var["residual_variance"].isna().all()
+    assert data.var["variable_score"].isna().all()
     assert set(data.var["selected"]) == {"all"} and set(data.obs["dataset"]) == {"in0"}
     table = genes_table(tmp_path)
     assert len(table) == 30 and table.loc["E4", "dropped"] == "min_cells"
@@ -104,7 +106,7 @@ def test_chunk_size_changes_nothing(tmp_path, counts, chunk_cells):
     _, second = build(tmp_path, *paths, variable_genes=9, min_counts=12, chunk_cells=chunk_cells)
     assert first.equals(second)
     other = genes_table(tmp_path)
-    for name in ("residual_variance", "mean", "variance"):  # sums are rounded in another order
+    for name in ("variable_score", "mean", "variance"):  # sums are rounded in another order
         values = [pd.to_numeric(t.pop(name)) for t in (table, other)]
         assert np.allclose(*values, equal_nan=True)
     assert table.equals(other)
@@ -120,24 +122,31 @@ def test_same_input_same_bytes(tmp_path, counts):
     assert contents[0] == contents[1] and len(contents[0]) == 2
 
 
-def residual_variance(counts):
-    residuals = PearsonResiduals(counts.sum(axis=0).astype(float), len(counts))
-    residuals.add(sp.csr_matrix(counts))
-    return residuals.variance()
+def variance_by(way, counts):
+    sums, squares = counts.sum(axis=0).astype(float), (counts**2).sum(axis=0).astype(float)
+    found = (
+        PearsonResiduals(sums, len(counts))
+        if way == "pearson"
+        else StandardizedCounts(sums, squares, len(counts))
+    )
+    found.add(sp.csr_matrix(counts))
+    return found.variance()
 
 
-def test_variable_genes_of_the_filtered_counts(tmp_path, counts):
+@pytest.mark.parametrize("way", VARIABLE_GENES_BY)
+def test_variable_genes_of_the_filtered_counts(tmp_path, counts, way):
     counts[:, 5:8] = 0
     counts[2, 5] = 40  # in one cell: would be variable, but min_cells drops it
     path = make(tmp_path / "a.h5ad", counts, range(30))
     kept = counts.sum(axis=1) >= 15
     passed = np.flatnonzero((counts[kept] > 0).sum(axis=0) >= 3)
     assert not kept.all() and 5 not in passed
-    data, frame = build(tmp_path, path, variable_genes=8, min_cells=3, min_counts=15)
-    expected = residual_variance(counts[kept][:, passed])
+    chosen = {"variable_genes": 8, "variable_genes_by": way}
+    data, frame = build(tmp_path, path, min_cells=3, min_counts=15, **chosen)
+    expected = variance_by(way, counts[kept][:, passed])
     best = np.sort(passed[np.argsort(-expected)[:8]])
     assert list(frame.columns) == [f"E{g}" for g in best]
-    assert np.allclose(data.var["residual_variance"], expected[np.searchsorted(passed, best)])
+    assert np.allclose(data.var["variable_score"], expected[np.searchsorted(passed, best)])
     assert set(data.var["selected"]) == {"variable"}
     assert set(genes_table(tmp_path)["dropped"]) == {"", "min_cells", "not variable"}
 
@@ -158,6 +167,24 @@ def test_gene_lists(tmp_path, counts, caplog):
     reasons = dict(zip(data.var.index, data.var["selected"], strict=True))
     assert list(reasons.values()).count("variable") == 2
     assert {reasons[f"E{g}"] for g in (29, 28)} <= {"included", "variable"}
+
+
+def test_classes_are_excluded_before_the_variable_genes_are_chosen(tmp_path, counts, caplog):
+    path = make(tmp_path / "a.h5ad", counts, range(30))
+    data = anndata.read_h5ad(path)
+    named = {0: "RPL10", 1: "RPS6KA1", 2: "Rpsa", 7: "MT-CO1", 8: "MT1X"}
+    data.var["symbol"] = [named.get(g, f"S{g}") for g in range(30)]
+    data.write_h5ad(path)
+    lists = {"exclude": ["ribosomal", "mitochondrial", "E9"], "include": ["RPL10", "S29"]}
+    with caplog.at_level("INFO"):
+        data, frame = build(tmp_path, path, variable_genes=26, **lists)
+    assert list(frame.columns) == [f"E{g}" for g in range(30) if g not in (0, 2, 7, 9)]
+    assert "exclude: 2 ribosomal genes (RPL10, Rpsa)" in caplog.text
+    assert "exclude: 1 mitochondrial genes (MT-CO1)" in caplog.text
+    info = json.loads(anndata.read_h5ad(data.path).uns["dataset"])
+    assert info["options"]["exclude"] == lists["exclude"]
+    assert info["options"]["variable_genes_by"] == "seurat_v3"
+    assert info["dropped"]["genes_excluded"] == 4
 
 
 def test_include_wins_over_min_cells_but_not_over_emptiness(tmp_path, counts):
@@ -292,6 +319,8 @@ def test_a_fault_in_a_later_chunk_leaves_nothing(tmp_path, counts):
     [
         {"variable_genes": 1},
         {"variable_genes": 2000.0},
+        {"variable_genes_by": "seurat"},
+        {"variable_genes_by": None},
         {"min_cells": -1},
         {"min_cells": True},
         {"min_counts": 0},

@@ -1,12 +1,13 @@
-"""Variable genes and gene lists, against plainly written dense formulas."""
+"""Variable genes by Pearson residuals and gene lists, against plainly written dense formulas."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from neuralNMF.dataset import variable_genes
-from neuralNMF.dataset.choose_genes import match_genes
+from neuralNMF.dataset import pearson
 from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
-from neuralNMF.dataset.variable_genes import PearsonResiduals, most_variable
+from neuralNMF.dataset.match_genes import match_genes
+from neuralNMF.dataset.pearson import PearsonResiduals
+from neuralNMF.dataset.variable_genes import most_variable
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import open_counts
 
@@ -64,7 +65,7 @@ def dense_unclipped(counts, theta):
 
 
 def test_zeros_are_summed_in_blocks(counts, monkeypatch):
-    monkeypatch.setattr(variable_genes, "BLOCK", 150)  # two totals at a time
+    monkeypatch.setattr(pearson, "BLOCK", 150)  # two totals at a time
     assert np.allclose(streamed(counts, 50), dense_residual_variance(counts), rtol=1e-9)
 
 
@@ -170,3 +171,29 @@ def test_genes_are_matched_by_id_or_symbol(caplog):
 def test_a_list_without_any_known_gene_is_an_error():
     with pytest.raises(InputError, match="None of the 2 genes of 'exclude'.*'E1'.*'A'"):
         match_genes(["x", "y"], IDS, SYMBOLS, "exclude")
+
+
+CLASSED = np.array(["RPL10", "MALAT1", "Rps4x", "RPS6KA1"], dtype=object)
+
+
+@pytest.mark.parametrize("names", [["ribosomal"], ["Ribosomal", "ribosomal"], ["E1", "ribosomal"]])
+def test_classes_stand_beside_names(names, caplog):
+    with caplog.at_level("INFO"):
+        mask = match_genes(names, IDS, CLASSED, "exclude")
+    assert mask.tolist() == [True, False, True, False]
+    assert caplog.text.count("exclude: 2 ribosomal genes (RPL10, Rps4x)") == 1
+
+
+def test_a_class_of_which_there_is_no_gene_is_a_warning(caplog):
+    mask = match_genes(["hemoglobin", "MALAT1"], IDS, CLASSED, "exclude")
+    assert mask.tolist() == [False, True, False, False]
+    message = "exclude: no gene is haemoglobin by its symbol, symbols are like 'RPL10'"
+    assert [record.getMessage() for record in caplog.records] == [message]
+    assert not match_genes(["mitochondrial"], IDS, CLASSED, "exclude").any()
+    with pytest.raises(InputError, match="None of the 1 genes of 'exclude'"):
+        match_genes(["mitochondrial", "nope"], IDS, CLASSED, "exclude")
+
+
+def test_a_class_that_does_not_exist_is_taken_for_a_gene():
+    with pytest.raises(InputError, match="or classes: ribosomal, mitochondrial, haemoglobin."):
+        match_genes(["ribosome"], IDS, CLASSED, "exclude")

@@ -38,7 +38,7 @@ def test_anndata_reads_it(path, counts):
     assert list(data.obs_names[:2]) == ["bar0", "bar1"]
     assert list(data.obs["label"].astype(object)[:3].fillna("none")) == ["a", "none", "b"]
     assert data.obs["dataset"].dtype == "category"
-    needed = {"gene_id", "symbol", "mean", "variance", "n_cells", "residual_variance", "selected"}
+    needed = {"gene_id", "symbol", "mean", "variance", "n_cells", "variable_score", "selected"}
     assert needed <= set(data.var)
     assert json.loads(data.uns["dataset"]) == {}
 

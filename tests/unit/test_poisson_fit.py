@@ -277,7 +277,7 @@ def test_wrong_combinations_say_what_to_take(keys, sentence):
 @pytest.mark.slow
 def test_blood_cells(shared_data, tmp_path):
     """Programs of sorted blood cells agree with their types, and layer 2 with the lineages."""
-    options = DatasetOptions(variable_genes=2000, min_cells=20)
+    options = DatasetOptions(variable_genes=2000, variable_genes_by="pearson", min_cells=20)
     source = InputSpec(shared_data / "pbmc_facs.h5ad", "pbmc")
     build_dataset([source], tmp_path / "dataset.h5ad", options)
     dataset = open_dataset(tmp_path / "dataset.h5ad")

@@ -11,7 +11,7 @@ import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
 from neuralNMF.dataset import DatasetOptions
-from neuralNMF.options import CHOICES, LOSSES, LayerOptions
+from neuralNMF.options import CHOICES, LOSSES, VARIABLE_GENES_BY, LayerOptions
 from neuralNMF.simulate import MODES
 from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
@@ -214,6 +214,15 @@ WRONG = [
     ),
     ({"dataset": {"exclude": "no.txt"}}, 'dataset.exclude: there is no file "no.txt"'),
     (
+        {"dataset": {"exclude": "ribosomal"}},
+        f'dataset.exclude: there is no file "ribosomal" (working folder: "{Path.cwd()}"); genes '
+        "and classes of genes are written as a list: [ribosomal].",
+    ),
+    (
+        {"dataset": {"variable_genes_by": "vst"}},
+        'dataset.variable_genes_by is "vst"; allowed: seurat_v3 or pearson.',
+    ),
+    (
         {"samples": {"s": {"input": __file__, "dataset": {"include": "no.txt"}}}},
         'samples.s.dataset.include: there is no file "no.txt"',
     ),
@@ -277,6 +286,7 @@ def test_the_config_offers_what_the_library_takes():
 def test_the_config_offers_the_library_s_choices():
     offered = {path: list(node["enum"]) for path, node in schema.all_keys() if "enum" in node}
     assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
+    assert tuple(offered.pop("dataset.variable_genes_by")) == VARIABLE_GENES_BY
     for key in ("normalize", "loss"):  # the config's own choice, which the plan settles
         offered[key].remove("auto")
     assert {key: tuple(values) for key, values in offered.items()} == CHOICES
@@ -287,6 +297,19 @@ def test_phrases_name_the_choices():
     for path, node in schema.all_keys():
         for value in node.get("enum", []):
             assert re.search(rf"\b{value}\b", node["allowed"]), path
+
+
+def test_how_variable_genes_are_found_matters_only_where_they_are():
+    """So that another way makes no data set again that has all genes."""
+
+    def options(**keys) -> dict:
+        return Plan(load({"samples": {"s": {"input": __file__}}, "dataset": keys})).dataset(
+            Wildcards
+        )
+
+    assert options(variable_genes_by="pearson") == options(variable_genes_by="seurat_v3")
+    asked = options(variable_genes=50, variable_genes_by="pearson")
+    assert DatasetOptions(**asked).variable_genes_by == "pearson"
 
 
 @pytest.mark.parametrize("number", [1, 2])

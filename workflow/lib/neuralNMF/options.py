@@ -39,6 +39,8 @@ WHERE = ("device", "data_mem_size", "threads")
 # Options that only `beta: pmf` has, and options of the labels that guide a Poisson fit.
 PRIOR = ("prior_shape", "prior_rate")
 GUIDE = ("labels", "guide", "guide_layer")
+# How the variable genes of a data set are found, the usual way first.
+VARIABLE_GENES_BY = ("seurat_v3", "pearson")
 # Options of a data set that are lists of genes, or the path of a file with one.
 GENE_LISTS = ("include", "exclude", "genes")
 

@@ -111,8 +111,11 @@ class Plan:
         return [source.layer for source in self.config.samples[wildcards.sample].sources]
 
     def dataset(self, wildcards: Wildcards) -> dict[str, Any]:
-        """Options of ``create_dataset``."""
-        return dict(sorted(self.config.samples[wildcards.sample].dataset.items()))
+        """Options of ``create_dataset``; how variable genes are found only where they are."""
+        options = dict(sorted(self.config.samples[wildcards.sample].dataset.items()))
+        if options["variable_genes"] is None:
+            options.pop("variable_genes_by")
+        return options
 
     def labels(self, wildcards: Wildcards) -> str | None:
         """The column of ``obs`` that colours the cells and may guide a fit."""

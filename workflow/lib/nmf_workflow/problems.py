@@ -81,7 +81,10 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         path = sample.dataset[key]
         if isinstance(path, str) and not Path(path).is_file():
             at = f"{where}.dataset" if key in entry.get("dataset", {}) else "dataset"
-            yield f"{at}.{key}: there is no file {show(path)} (working folder: {folder})."
+            yield (
+                f"{at}.{key}: there is no file {show(path)} (working folder: {folder}); genes and "
+                f"classes of genes are written as a list: [{path}]."
+            )
 
 
 def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

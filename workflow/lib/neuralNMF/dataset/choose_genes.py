@@ -7,9 +7,12 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.dataset.gene_statistics import pooled
+from neuralNMF.dataset.match_genes import match_genes
 from neuralNMF.dataset.options import DatasetOptions
 from neuralNMF.dataset.passes import FilteredInput
-from neuralNMF.dataset.variable_genes import PearsonResiduals, most_variable
+from neuralNMF.dataset.pearson import PearsonResiduals
+from neuralNMF.dataset.seurat_v3 import StandardizedCounts
+from neuralNMF.dataset.variable_genes import GeneVariance, most_variable
 from neuralNMF.errors import InputError
 from neuralNMF.io.gene_lists import read_gene_list
 from neuralNMF.options import GENE_LISTS
@@ -55,7 +58,7 @@ def choose_genes(
     Raises
     ------
     InputError
-        No gene is left, or none of a list's names is in the data.
+        No gene is left, or none of a list's names and classes is in the data.
     """
     statistics = pooled(each.statistics for each in inputs)
     reasons, included = _filter(genes, statistics.n_cells, options.min_cells, lists)
@@ -68,13 +71,13 @@ def choose_genes(
             f"No gene is left of {len(genes)} ({counts}): loosen min_cells or the gene lists."
         )
     selected = np.full(len(genes), "", dtype=object)
-    residual_variance = np.full(len(genes), np.nan)
+    score = np.full(len(genes), np.nan)
     if options.variable_genes is None:
         selected[passed] = "all"
         selected[passed[included[passed]]] = "included"
     else:
-        variances = _residual_variances(inputs, passed, options)
-        residual_variance[passed] = np.mean(variances, axis=0)
+        variances = _variances(inputs, passed, options)
+        score[passed] = np.mean(variances, axis=0)
         selected[passed[included[passed]]] = "included"
         selected[passed[most_variable(variances, options.variable_genes)]] = "variable"
         reasons[passed[selected[passed] == ""]] = "not variable"
@@ -82,58 +85,11 @@ def choose_genes(
         mean=statistics.mean(),
         variance=statistics.variance(),
         n_cells=statistics.n_cells,
-        residual_variance=residual_variance,
+        variable_score=score,
         selected=selected,
         dropped=reasons,
     )
     return table, _count(reasons)
-
-
-def match_genes(
-    names: Sequence[str], ids: np.ndarray, symbols: np.ndarray, what: str
-) -> np.ndarray:
-    """Find the genes of a list by id or symbol; names that no gene has are logged.
-
-    Parameters
-    ----------
-    names : sequence of str
-        The list.
-    ids, symbols : ndarray of str, (M,)
-        Of the genes.
-    what : str
-        The list's name, for messages.
-
-    Returns
-    -------
-    ndarray of bool, (M,)
-        Which genes are in the list.
-
-    Raises
-    ------
-    InputError
-        No gene has any of the names.
-    """
-    wanted = set(names)
-    mask = pd.Index(ids).isin(wanted) | pd.Index(symbols).isin(wanted)
-    unknown = sorted(wanted - set(ids[mask]) - set(symbols[mask]))
-    if wanted and not mask.any():
-        raise InputError(
-            f"None of the {len(wanted)} genes of '{what}' ({_some(unknown)}) is in the data, whose "
-            f"ids are like '{ids[0]}' and symbols like '{symbols[0]}': give names of that kind."
-        )
-    if unknown:
-        logger.warning(
-            "%s: %d of %d genes are not in the data: %s",
-            what,
-            len(unknown),
-            len(wanted),
-            _some(unknown),
-        )
-    return mask
-
-
-def _some(names: Sequence[str], number: int = 10) -> str:
-    return ", ".join(names[:number]) + (", ..." if len(names) > number else "")
 
 
 def _filter(
@@ -152,10 +108,10 @@ def _filter(
     return reasons, included
 
 
-def _residual_variances(
+def _variances(
     inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
 ) -> np.ndarray:
-    """Variance of the Pearson residuals within each input, (inputs, genes that passed)."""
+    """By what variable genes are found, within each input, (inputs, genes that passed)."""
     if options.variable_genes is not None and options.variable_genes > passed.size:
         logger.warning(
             "%d variable genes asked for, all %d genes that passed the filters are taken",
@@ -164,12 +120,22 @@ def _residual_variances(
         )
     variances = []
     for each in inputs:
-        statistics = each.statistics
-        residuals = PearsonResiduals(statistics.sums[passed], statistics.cells, options.hvg_theta)
+        found = _gene_variance(each, passed, options)
         for _, counts in each.chunks(passed, "variable genes"):
-            residuals.add(counts)
-        variances.append(residuals.variance())
+            found.add(counts)
+        variances.append(found.variance())
     return np.stack(variances)
+
+
+def _gene_variance(
+    each: FilteredInput, passed: np.ndarray, options: DatasetOptions
+) -> GeneVariance:
+    """The way that is asked for, yet to see the counts of the genes that passed."""
+    statistics = each.statistics
+    sums = statistics.sums[passed]
+    if options.variable_genes_by == "pearson":
+        return PearsonResiduals(sums, statistics.cells, options.hvg_theta)
+    return StandardizedCounts(sums, statistics.squares[passed], statistics.cells, each.name)
 
 
 def _count(reasons: np.ndarray) -> dict[str, int]:

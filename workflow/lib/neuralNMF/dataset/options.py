@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuralNMF.errors import InputError
-from neuralNMF.options import GENE_LISTS
+from neuralNMF.options import GENE_LISTS, VARIABLE_GENES_BY
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,23 @@ class DatasetOptions:
     ----------
     variable_genes : int or None
         Number of most variable genes to keep; None keeps all.
+    variable_genes_by : str
+        How they are found: ``seurat_v3``, by the variance of standardized counts, or ``pearson``,
+        by that of Pearson residuals.
     min_cells : int
         Genes that fewer cells express are dropped.
     min_counts : int
         Cells with fewer counts (over all genes of their input) are dropped.
     include : sequence of str, path or None
-        Genes to keep in any case: ids or symbols, a list or a file with one name a line.
+        Genes to keep in any case: ids, symbols or classes (`neuralNMF.gene_classes`), a list or a
+        file with one name a line.
     exclude : sequence of str, path or None
         Genes to drop in any case; wins over `include`.
     genes : sequence of str, path or None
         Only these genes, and those of `include`.
     hvg_theta : float
-        Overdispersion of the Pearson residuals by which variable genes are found: counts of mean
-        mu have the variance mu + mu^2 / theta. The config has no key for it; 100 suits counts of
-        molecules (UMI).
+        Overdispersion of the Pearson residuals: counts of mean mu have the variance
+        mu + mu^2 / theta. The config has no key for it; 100 suits counts of molecules (UMI).
 
     Raises
     ------
@@ -67,6 +70,7 @@ class DatasetOptions:
     """
 
     variable_genes: int | None = None
+    variable_genes_by: str = VARIABLE_GENES_BY[0]
     min_cells: int = 1
     min_counts: int = 1
     include: Sequence[str] | str | Path | None = None
@@ -82,6 +86,11 @@ class DatasetOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise InputError(f"{name} is {value!r}: give a whole number of at least {least}.")
+        if self.variable_genes_by not in VARIABLE_GENES_BY:
+            allowed = ", ".join(VARIABLE_GENES_BY)
+            raise InputError(
+                f"variable_genes_by is {self.variable_genes_by!r}: it may be {allowed}."
+            )
         if not self.hvg_theta > 0:
             raise InputError(f"hvg_theta is {self.hvg_theta!r}: give a positive number.")
 

@@ -223,7 +223,7 @@ def write_dataset(
         mean=mean,
         variance=variance,
         n_cells=np.bincount(counts.indices[counts.data != 0], minlength=genes).astype(np.int64),
-        residual_variance=np.full(genes, np.nan),
+        variable_score=np.full(genes, np.nan),
         selected=pd.Categorical(["all"] * genes),
     )
     with DatasetWriter(path, genes, counts.nnz if counts.has_canonical_format else None) as writer:

@@ -1,4 +1,4 @@
-"""Lists of genes, given in place or as a file."""
+"""Lists of genes, given in place or as a file; a name may stand for a class of genes."""
 
 from collections.abc import Sequence
 from pathlib import Path

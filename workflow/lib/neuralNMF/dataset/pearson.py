@@ -1,0 +1,65 @@
+"""Variable genes by their Pearson residuals, from chunks of counts.
+
+Variance of the clipped analytic Pearson residuals (Lause, Berens & Kobak 2021, Genome Biology
+22:258), with the choices of scanpy.experimental.pp.highly_variable_genes.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+
+BLOCK = 1 << 22  # residuals held at once: 32 MiB
+
+
+class PearsonResiduals:
+    """Variance of clipped Pearson residuals, gene by gene, from chunks of counts.
+
+    With the total s_n of cell n, the sum c_g of gene g and S = sum of c: mu = s_n c_g / S and
+    r = (x - mu) / sqrt(mu + mu^2 / theta), clipped to +- sqrt(N). A zero count's residual depends
+    on n through s_n alone, so the zeros of all cells with the same total are one evaluation: the
+    cost is (non-zeros + distinct totals x M), exact, and no N x M matrix is made.
+
+    Parameters
+    ----------
+    gene_sums : ndarray, (M,)
+        Counts of each gene over all cells.
+    cells : int
+        Cells N in all chunks together.
+    theta : float
+        Overdispersion of the counts: their variance is mu + mu^2 / theta.
+    """
+
+    def __init__(self, gene_sums: np.ndarray, cells: int, theta: float = 100.0) -> None:
+        self.share = gene_sums / max(gene_sums.sum(), 1.0)
+        self.cells, self.theta = cells, theta
+        self.clip = np.sqrt(cells)
+        self.sums = np.zeros(gene_sums.size)
+        self.squares = np.zeros(gene_sums.size)
+        self.totals: dict[int, int] = {}  # cells of each total count
+
+    def add(self, counts: sp.csr_matrix) -> None:
+        """Take in a chunk of counts (n, M) of the same genes."""
+        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        for value, number in zip(*np.unique(total, return_counts=True), strict=True):
+            self.totals[value] = self.totals.get(value, 0) + int(number)
+        mu = np.repeat(total, np.diff(counts.indptr)) * self.share[counts.indices]
+        scale = np.sqrt(mu + mu**2 / self.theta)
+        residual = np.clip((counts.data - mu) / scale, -self.clip, self.clip)
+        zero = np.clip(-mu / scale, -self.clip, self.clip)  # what `variance` counts for it
+        genes = self.share.size
+        self.sums += np.bincount(counts.indices, residual - zero, genes)
+        self.squares += np.bincount(counts.indices, residual**2 - zero**2, genes)
+
+    def variance(self) -> np.ndarray:
+        """Variance of the residuals, (M,); 0 for a gene without counts."""
+        total = np.array(sorted(self.totals), dtype=np.float64)
+        number = np.array([self.totals[value] for value in total], dtype=np.float64)
+        sums, squares = self.sums.copy(), self.squares.copy()
+        step = max(1, BLOCK // self.share.size)
+        for start in range(0, total.size, step):
+            mu = np.outer(total[start : start + step], self.share)
+            # -mu / sqrt(mu + mu^2 / theta) without 0 / 0
+            zero = np.maximum(-np.sqrt(mu / (1 + mu / self.theta)), -self.clip)
+            sums += number[start : start + step] @ zero
+            squares += number[start : start + step] @ zero**2
+        variance = squares / self.cells - (sums / self.cells) ** 2
+        return np.where(self.share > 0, np.maximum(variance, 0.0), 0.0)

@@ -1,0 +1,123 @@
+"""Variable genes as Seurat's ``vst`` finds them, from chunks of counts.
+
+Stuart et al. 2019, Cell 177:1888, with the choices of scanpy.pp.highly_variable_genes
+(flavor="seurat_v3").
+"""
+
+import logging
+
+import numpy as np
+import scipy.sparse as sp
+
+logger = logging.getLogger(__name__)
+
+SPAN = 0.3  # share of the genes that each local fit sees
+WIDER = (0.5, 0.75, 1.0)  # spans tried where that fails
+DEGREE = 2
+LEAST_GENES = 10  # loess divides by zero in machine code where a window holds less than a gene
+ROUNDING = 8 * np.finfo(np.float64).eps
+
+
+class StandardizedCounts:
+    """Variance of clipped standardized counts, gene by gene, from chunks of counts.
+
+    The variance that a gene of its mean usually has is a loess of log10 variance on log10 mean over
+    all genes whose counts vary. With its root s_g and the mean m_g: z = min((x - m_g) / s_g,
+    sqrt(N)), and the result is the sum of z^2 over the cells / (N - 1). The zeros of a gene share
+    one z, so only its sums of clipped counts and of their squares are needed.
+
+    Parameters
+    ----------
+    gene_sums, gene_squares : ndarray, (M,)
+        Sums over all cells of the counts and of their squares.
+    cells : int
+        Cells N in all chunks together.
+    name : str
+        Of the input, for messages.
+    """
+
+    def __init__(
+        self, gene_sums: np.ndarray, gene_squares: np.ndarray, cells: int, name: str = "counts"
+    ) -> None:
+        self.cells = cells
+        self.mean = gene_sums / max(cells, 1)
+        variance = (gene_squares / max(cells, 1) - self.mean**2) * (cells / max(cells - 1, 1))
+        self.varies = variance > ROUNDING * gene_squares / max(cells, 1)
+        usual = np.zeros(gene_sums.size)
+        usual[self.varies] = variance_trend(
+            np.log10(self.mean[self.varies]), np.log10(variance[self.varies]), name
+        )
+        self.scale = np.sqrt(10**usual)
+        self.clip = self.scale * np.sqrt(cells) + self.mean
+        self.sums = np.zeros(gene_sums.size)
+        self.squares = np.zeros(gene_sums.size)
+
+    def add(self, counts: sp.csr_matrix) -> None:
+        """Take in a chunk of counts (n, M) of the same genes."""
+        genes = self.sums.size
+        clipped = np.minimum(counts.data.astype(np.float64), self.clip[counts.indices])
+        self.sums += np.bincount(counts.indices, clipped, genes)
+        self.squares += np.bincount(counts.indices, clipped**2, genes)
+
+    def variance(self) -> np.ndarray:
+        """Variance of the standardized counts, (M,); 0 for a gene whose counts do not vary."""
+        squares = self.cells * self.mean**2 + self.squares - 2 * self.sums * self.mean
+        variance = squares / (max(self.cells - 1, 1) * self.scale**2)
+        return np.where(self.varies, np.maximum(variance, 0.0), 0.0)
+
+
+def variance_trend(mean: np.ndarray, variance: np.ndarray, name: str) -> np.ndarray:
+    """Log10 variance that genes of such a mean usually have: a loess of degree 2.
+
+    A local fit fails where most genes in its window have one and the same mean, as in a handful of
+    cells. Then the window is widened, and at last one parabola is fitted to all genes.
+
+    Parameters
+    ----------
+    mean, variance : ndarray, (M,)
+        Log10 of the genes' means and variances.
+    name : str
+        Of the input, for messages.
+
+    Returns
+    -------
+    ndarray, (M,)
+        The trend at each gene.
+    """
+    if mean.size >= LEAST_GENES:
+        for span in (SPAN, *WIDER):
+            trend = _loess(mean, variance, span)
+            if trend is not None:
+                if span > SPAN:
+                    _tell(name, mean, f"a span of {span:g} was taken")
+                return trend
+    if mean.size:
+        _tell(name, mean, "one parabola was fitted to all genes")
+    degree = min(DEGREE, np.unique(mean).size - 1)
+    return np.polynomial.Polynomial.fit(mean, variance, degree)(mean) if mean.size else variance
+
+
+def _loess(x: np.ndarray, y: np.ndarray, span: float) -> np.ndarray | None:
+    """The fitted values of a loess, None where its equations are singular."""
+    from skmisc.loess import loess  # scanpy's; imported by the one job in many that needs it
+
+    model = loess(x, y, span=span, degree=DEGREE)
+    try:
+        model.fit()
+    except ValueError:
+        return None
+    fitted = np.asarray(model.outputs.fitted_values)
+    return fitted if np.isfinite(fitted).all() else None
+
+
+def _tell(name: str, mean: np.ndarray, instead: str) -> None:
+    logger.warning(
+        "%s: the usual variance cannot be fitted by a loess with a span of %g, since its %d genes "
+        "that vary have %d different means: %s; a higher min_cells or 'variable_genes_by: pearson' "
+        "avoids that",
+        name,
+        SPAN,
+        mean.size,
+        np.unique(mean).size,
+        instead,
+    )
