@@ -14,6 +14,7 @@ LEVELS = [
     {"options"},
     {"kernels"},
     {"threads", "device", "memory", "simulate", "canonical", "labels", "gene_classes"},
+    {"evidence"},
     {"io"},
     {"solvers"},
     {"cells"},
@@ -25,13 +26,13 @@ LEVELS = [
 # Rooms beside the fit: nothing below the prototype imports them.
 BESIDE = {
     "dataset": {"errors", "options", "labels", "gene_classes", "io"},
-    "plots": {"errors", "options", "labels", "gene_classes"},
+    "plots": {"errors", "options", "labels", "gene_classes", "evidence"},
 }
 # What the workflow's own package may know of the library: it is imported while the Snakefile is
 # parsed, also where torch is not installed.
 FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options"}
 WITHOUT_TORCH = ["errors", "options", "memory", "simulate", "canonical", "labels", "gene_classes",
-                 "io", "dataset", "plots"]  # fmt: skip
+                 "evidence", "io", "dataset", "plots"]  # fmt: skip
 # Kernels keep what they have compiled, the prototype appends to a sample's log.
 MAY_OPEN_FILES = {"io", "kernels", "prototype"}
 OPENING = {

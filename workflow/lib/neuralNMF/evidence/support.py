@@ -1,0 +1,42 @@
+"""Support of a program: the effective number of cells that carry it."""
+
+import numpy as np
+
+NOISE_BELOW = 10.0  # cells; a program with less support is noise
+CELLS_AT_A_TIME = 65_536
+
+
+def support(usage: np.ndarray) -> np.ndarray:
+    """The effective number of cells of each program, (sum u^2)^2 / sum u^4.
+
+    u is the program's share of a cell's usage, so that cells with more counts do not weigh more.
+    Of n cells with the same share and none elsewhere the support is n. It is the inverse Simpson
+    index (Hill's number of order 2) of the weights u^2: squares, because traces of a program in
+    thousands of cells would hide that it lives in three.
+
+    Parameters
+    ----------
+    usage : ndarray, (N, k)
+        U_l, non-negative and finite, in units in which the programs can be compared (rows of beta
+        sum to 1). A cell without any usage counts for no program.
+
+    Returns
+    -------
+    ndarray of float64, (k,)
+        Between 1 and N; 0 for a program that no cell uses.
+
+    References
+    ----------
+    Hill, M. O. (1973). Diversity and evenness: a unifying notation and its consequences. Ecology
+    54, 427-432.
+    """
+    squares = np.zeros(usage.shape[1])
+    fourths = np.zeros(usage.shape[1])
+    for start in range(0, len(usage), CELLS_AT_A_TIME):
+        block = usage[start : start + CELLS_AT_A_TIME].astype(np.float64)
+        totals = block.sum(axis=1, keepdims=True)
+        shares = np.divide(block, totals, out=np.zeros_like(block), where=totals > 0)
+        np.square(shares, out=shares)
+        squares += shares.sum(axis=0)
+        fourths += np.square(shares).sum(axis=0)
+    return np.divide(squares**2, fourths, out=np.zeros_like(squares), where=fourths > 0)
