@@ -87,7 +87,13 @@ def test_predictions_come_from_the_counts_alone(tmp_path):
     known = np.arange(CELLS) < 100
     dataset = dataset_of(counts, np.where(known, shuffled, ""), tmp_path / "d.h5ad")
     options = LayerOptions(
-        rank=4, beta="learned", loss="nested_poisson", labels="kind", guide=1000.0, epochs=50, threads=1
+        rank=4,
+        beta="learned",
+        loss="nested_poisson",
+        labels="kind",
+        guide=1000.0,
+        epochs=50,
+        threads=1,
     )
     model = fit_layer(dataset, None, options, progress=False)
     labels = encode_labels(np.where(known, shuffled, ""))

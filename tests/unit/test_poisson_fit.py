@@ -290,7 +290,9 @@ def test_blood_cells(shared_data, tmp_path):
     types = []
     for seed in range(3):
         model = fit(
-            dataset, [20, 10], LayerOptions(rank=1, beta="learned", loss="nested_poisson", seed=seed)
+            dataset,
+            [20, 10],
+            LayerOptions(rank=1, beta="learned", loss="nested_poisson", seed=seed),
         )
         types.append(agreement(model.usages[0], 10, "celltype"))
         assert agreement(model.usages[1], 5, "lineage") >= 0.90

@@ -11,7 +11,14 @@ import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
 from neuralNMF.dataset import DatasetOptions
-from neuralNMF.options import CHOICES, LOSSES, VARIABLE_GENES_BY, LayerOptions
+from neuralNMF.options import (
+    CHOICES,
+    LOSSES,
+    RAW_COUNTS,
+    VARIABLE_GENES,
+    VARIABLE_GENES_BY,
+    LayerOptions,
+)
 from neuralNMF.simulate import MODES
 from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
@@ -116,18 +123,27 @@ class Wildcards:
 @pytest.mark.parametrize(
     ("keys", "meaning"),
     [
-        ({}, "variance"),
-        ({"normalize": "library"}, "library"),
-        ({"beta": "pmf"}, "counts"),
-        ({"loss": "poisson", "beta": "learned"}, "counts"),
+        ({}, ("library", "log1p", 0.5)),
+        ({"normalize": "library"}, ("library", "log1p", 0.5)),
+        ({"normalize": "library", "transform": "none"}, ("library", "none", 0.5)),
+        ({"normalize": "variance"}, ("variance", "log1p", None)),
+        ({"normalize": "counts"}, ("counts", "none", None)),
+        ({"gene_power": 0}, ("library", "log1p", 0)),
+        ({"beta": "pmf"}, ("counts", "none", None)),
+        ({"loss": "poisson", "beta": "learned"}, ("counts", "none", None)),
+        ({"loss": "nested_poisson", "beta": "learned"}, ("counts", "none", None)),
     ],
 )
-def test_what_auto_normalization_means(keys: dict, meaning: str):
+def test_what_auto_normalization_means(keys: dict, meaning: tuple):
     config = load({"samples": {"s": {"input": __file__}}, **keys})
-    assert Plan(config).layer(1)(Wildcards)["normalize"] == meaning
+    found = Plan(config).layer(1)(Wildcards)
+    assert (found["normalize"], found["transform"], found["gene_power"]) == meaning
     simulated = load({"samples": {"s": {"simulate": {}}}, **keys})
-    expected = "library" if meaning == "library" else "counts"
-    assert Plan(simulated).layer(1)(Wildcards)["normalize"] == expected
+    found = Plan(simulated).layer(1)(Wildcards)
+    if "normalize" in keys:
+        assert (found["normalize"], found["transform"], found["gene_power"]) == meaning
+    else:
+        assert (found["normalize"], found["transform"]) == ("counts", "none")
 
 
 WRONG = [
@@ -188,7 +204,7 @@ WRONG = [
     ),
     (
         {"runs": {"r": {"beta": "pmf", "transform": "sqrt"}}},
-        'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: none.',
+        'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: auto or none.',
     ),
     (
         {"loss": "poisson"},
@@ -199,7 +215,7 @@ WRONG = [
         {"runs": {"r": {"beta": "learned"}}, "loss": "energy"},
         'loss is "energy", which `runs.r.beta: learned` cannot be trained by; take `beta: lsq`',
     ),
-    ({"guide": 1}, "guide is 1, which works with `loss: poisson` only;"),
+    ({"guide": 1}, "guide is 1, which works with `loss: nested_poisson` and `loss: poisson` only;"),
     ({"guide": 1, "beta": "pmf"}, "samples.sim has no `labels`, which guide needs;"),
     ({"guide": 1, "guide_layer": 3}, "guide_layer is 3, but layers has 2; allowed:"),
     ({"samples": {"s": {"input": "no.h5"}}}, 'samples.s.input: there is no file or folder "no.h5"'),
@@ -274,12 +290,13 @@ def test_the_config_offers_what_the_library_takes():
     assert set(run) - {"layers"} | {"rank", "threads", "labels"} == set(library)
     # `auto` is the config's own: which normalization is best depends on the sample, which loss on
     # the programs. The labels are the sample's.
-    decided = {"rank", "threads", "labels", "normalize", "loss", "device"}
+    decided = {"rank", "threads", "labels", "loss", "device", *RAW_COUNTS}
     assert {key: keys[key] for key in library if key not in decided} == {
         key: value for key, value in library.items() if key not in decided
     }
     dataset = {field.name: field.default for field in fields(DatasetOptions)}
     dataset.pop("hvg_theta")
+    dataset.pop("variable_genes")  # as many as suit the sample
     assert {key: keys[f"dataset.{key}"] for key in dataset} == dataset
 
 
@@ -287,7 +304,7 @@ def test_the_config_offers_the_library_s_choices():
     offered = {path: list(node["enum"]) for path, node in schema.all_keys() if "enum" in node}
     assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
     assert tuple(offered.pop("dataset.variable_genes_by")) == VARIABLE_GENES_BY
-    for key in ("normalize", "loss"):  # the config's own choice, which the plan settles
+    for key in ("normalize", "transform", "loss"):  # the config's own choice, which the plan settles
         offered[key].remove("auto")
     assert {key: tuple(values) for key, values in offered.items()} == CHOICES
     assert {loss for losses in LOSSES.values() for loss in losses} == set(CHOICES["loss"])
@@ -299,6 +316,21 @@ def test_phrases_name_the_choices():
             assert re.search(rf"\b{value}\b", node["allowed"]), path
 
 
+@pytest.mark.parametrize(
+    ("entry", "dataset", "number"),
+    [
+        ({"input": __file__}, {}, VARIABLE_GENES),
+        ({"input": __file__}, {"variable_genes": None}, None),
+        ({"input": __file__}, {"genes": ["CD3E", "MS4A1"]}, None),
+        ({"simulate": {}}, {}, None),
+        ({"simulate": {}}, {"variable_genes": 50}, 50),
+    ],
+)
+def test_what_auto_variable_genes_means(entry: dict, dataset: dict, number: int | None):
+    plan = Plan(load({"samples": {"s": entry}, "dataset": dataset}))
+    assert plan.dataset(Wildcards)["variable_genes"] == number
+
+
 def test_how_variable_genes_are_found_matters_only_where_they_are():
     """So that another way makes no data set again that has all genes."""
 
@@ -307,7 +339,9 @@ def test_how_variable_genes_are_found_matters_only_where_they_are():
             Wildcards
         )
 
-    assert options(variable_genes_by="pearson") == options(variable_genes_by="seurat_v3")
+    every = {"variable_genes": None}
+    first, second = (options(variable_genes_by=way, **every) for way in ("pearson", "seurat_v3"))
+    assert first == second
     asked = options(variable_genes=50, variable_genes_by="pearson")
     assert DatasetOptions(**asked).variable_genes_by == "pearson"
 
@@ -319,4 +353,5 @@ def test_params_are_the_library_s_options(number: int):
     given = {**plan.layer(number)(Wildcards), **plan.where(number)(Wildcards, None)}
     options = LayerOptions(**given, threads=1)
     assert options.rank == [20, 10][number - 1]
-    assert DatasetOptions(**plan.dataset(Wildcards)) == DatasetOptions()
+    chosen = DatasetOptions(variable_genes=VARIABLE_GENES)
+    assert DatasetOptions(**plan.dataset(Wildcards)) == chosen

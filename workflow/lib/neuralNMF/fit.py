@@ -93,7 +93,7 @@ def _fit(context: FitContext) -> Model:
     _log.info(
         "layer %d: %d programs, on %s with %d threads",
         depth,
-        options.rank,
+        context.rank,
         place.device,
         place.threads.count,
     )
@@ -103,6 +103,26 @@ def _fit(context: FitContext) -> Model:
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
+    _tell_what_is_missing(context, model)
+    return model
+
+
+def _tell_what_is_missing(context: FitContext, model: Model) -> None:
+    """Log which layers have fewer programs than were asked for, and how many would do."""
+    options = context.options
+    asked = [layer["rank"] for layer in model.info["layer_options"]]
+    for layer, (rank, found) in enumerate(zip(asked, model.layers, strict=True), start=1):
+        if found < rank:
+            _log.warning(
+                "layer %d has %d programs of the %d that were asked for: each of the others was "
+                "carried by fewer than %g cells and was given up ('min_support'); a size of %d "
+                "would do.",
+                layer,
+                found,
+                rank,
+                options.min_support,
+                found,
+            )
     dead = int(model.dead[-1].sum())
     if dead:
         _log.warning(
@@ -110,9 +130,8 @@ def _fit(context: FitContext) -> Model:
             "a smaller rank would do.",
             dead,
             options.rank,
-            depth,
+            context.depth,
         )
-    return model
 
 
 def _stream_seed(seed: int, previous: Model | None) -> int:
@@ -129,7 +148,7 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
         )
     if previous is None:
         return
-    above = previous.thetas[-1].shape[1]
+    above = previous.info["options"]["rank"]
     if options.rank >= above:
         raise InputError(
             f"layer {len(previous.thetas) + 1} has {options.rank} programs and the one before it "
@@ -161,7 +180,7 @@ def _demand(context: FitContext) -> Demand:
         cells=cells,
         genes=genes,
         nonzeros=dataset.nnz,
-        rank=options.rank if previous is None else previous.thetas[0].shape[1],
+        rank=context.rank if previous is None else previous.thetas[0].shape[1],
         item=context.place.dtype.itemsize,
         dense=dense,
         held=cells_held(dataset, options.data_mem_size, dense=dense),

@@ -32,6 +32,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 # What the losses of `POISSON` ask for: they model raw counts, with library sizes of its own.
 RAW_COUNTS = {"normalize": "counts", "transform": "none", "gene_power": None}
+# What the counts of real cells are fitted with (docs/method.md, benchmarks/README.md).
+REAL_CELLS = {"normalize": "library", "transform": "log1p", "gene_power": 0.5}
+VARIABLE_GENES = 2000
 # Options that may differ from layer to layer, beside the rank.
 PER_LAYER = ("epochs", "lr", "device")
 # Options that say where a fit runs and in how much memory; they change its result by rounding only.
@@ -77,6 +80,9 @@ class LayerOptions:
         Start of the layer: ``nmf`` factorizes the layer before, ``random`` draws it.
     joint
         Whether the earlier layers are trained too.
+    min_support
+        Programs that fewer cells carry are given up, so that a layer may end with fewer programs
+        than its rank; 0 keeps all. See `evidence.support.support`.
     tol, patience
         Training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
     seed
@@ -115,6 +121,7 @@ class LayerOptions:
     loss: str = "nested"
     init: str = "nmf"
     joint: bool = True
+    min_support: float = 10.0
     tol: float = 1e-4
     patience: int = 10
     seed: int = 0
@@ -146,7 +153,7 @@ class LayerOptions:
                 _check_whole(name, getattr(self, name), 1)
         if self.lr != "auto" and not (isinstance(self.lr, int | float) and self.lr > 0):
             raise InputError(f"lr is {self.lr!r}: it may be 'auto' or a number above 0.")
-        for name in ("tol", "guide"):
+        for name in ("tol", "guide", "min_support"):
             if not (_is_number(getattr(self, name)) and getattr(self, name) >= 0):
                 raise InputError(f"{name} is {getattr(self, name)!r}: it must be a number >= 0.")
         if self.gene_power is not None and not (

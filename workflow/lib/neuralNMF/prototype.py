@@ -136,6 +136,7 @@ class PrototypeModel:
             "data_mem_size": data_mem_size,
             "seed": seed,
             "loss": "reconstruction",
+            "min_support": 0,
         }
         for rank in layers:
             LayerOptions(rank=rank, **self._common)

@@ -10,7 +10,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from neuralNMF.options import GENE_LISTS, GUIDE, PER_LAYER, PRIOR, WHERE, LayerOptions
+from neuralNMF.options import (
+    GENE_LISTS,
+    GUIDE,
+    PER_LAYER,
+    POISSON,
+    PRIOR,
+    RAW_COUNTS,
+    REAL_CELLS,
+    WHERE,
+    LayerOptions,
+)
 
 from nmf_workflow.config import Config
 from nmf_workflow.resources import uses_gpu
@@ -18,7 +28,7 @@ from nmf_workflow.resources import uses_gpu
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
     {field.name for field in fields(LayerOptions)}
-    - {"rank", "normalize", "joint", *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
+    - {"rank", "joint", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
@@ -142,7 +152,7 @@ class Plan:
             chosen = {key: run[key] for key in SHARED}
             chosen |= {key: run[key][number - 1] for key in PER_LAYER if key not in WHERE}
             chosen |= {"rank": run["layers"][number - 1]}
-            chosen |= {"normalize": self.normalization(wildcards)}
+            chosen |= self.normalization(wildcards)
             if run["beta"] == "pmf":
                 chosen |= {key: run[key] for key in PRIOR}
             if run["guide"] > 0:
@@ -175,11 +185,21 @@ class Plan:
 
         return file
 
-    def normalization(self, wildcards: Wildcards) -> str:
-        """What ``normalize: auto`` means for this sample and this run."""
+    def normalization(self, wildcards: Wildcards) -> dict[str, Any]:
+        """``normalize``, ``transform`` and ``gene_power``, with what ``auto`` means for each.
+
+        ``normalize``: raw counts for simulated samples and Poisson models, otherwise that of real
+        cells. The other two follow from it: nothing for raw counts, what suits real cells where
+        library sizes are taken out.
+        """
         run = self.config.runs[wildcards.run]
-        if run["normalize"] != "auto":
-            return run["normalize"]
-        raw = run["loss"] == "poisson"
         simulated = self.config.samples[wildcards.sample].simulate is not None
-        return "counts" if raw or simulated else "variance"
+        usual = RAW_COUNTS if simulated or run["loss"] in POISSON else REAL_CELLS
+        chosen: dict[str, Any] = dict(usual)
+        if run["normalize"] != "auto":
+            chosen = dict(RAW_COUNTS if run["normalize"] == "counts" else REAL_CELLS)
+            chosen["normalize"] = run["normalize"]
+            if run["normalize"] == "variance":
+                chosen["gene_power"] = None  # its own: all of it
+        given = {key: run[key] for key in ("transform", "gene_power") if run[key] != "auto"}
+        return chosen | given

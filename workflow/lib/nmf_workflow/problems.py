@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, RAW_COUNTS
+from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 
 from nmf_workflow import schema
 from nmf_workflow.samples import Sample
@@ -111,9 +111,10 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
         )
     if fit["guide"] > 0:
         yield from guide_problems(fit, data, at)
-    for key, model in (("beta", "pmf"), ("loss", "poisson")):
+    models = [("beta", "pmf"), *(("loss", loss) for loss in POISSON)]
+    for key, model in models:
         for other, raw in RAW_COUNTS.items():
-            allowed = ("auto", raw) if other == "normalize" else (raw,)
+            allowed = ["auto", *([] if raw is None else [raw])]
             if fit[key] == model and fit[other] not in allowed:
                 yield (
                     f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "
@@ -125,10 +126,10 @@ def guide_problems(
     fit: Mapping[str, Any], data: Mapping[str, Any], at: Callable[[str], str]
 ) -> Iterator[str]:
     """What a run that labels guide is missing."""
-    if fit["beta"] != "pmf" and fit["loss"] != "poisson":
+    if fit["beta"] != "pmf" and fit["loss"] not in POISSON:
         yield (
-            f"{at('guide')} is {show(fit['guide'])}, which works with `loss: poisson` only; take "
-            "`beta: learned` with it, or set `guide: 0`."
+            f"{at('guide')} is {show(fit['guide'])}, which works with `loss: nested_poisson` and "
+            "`loss: poisson` only; take `beta: learned` with one of them, or set `guide: 0`."
         )
     if fit["guide_layer"] > len(fit["layers"]):
         yield (

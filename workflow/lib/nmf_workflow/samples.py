@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuralNMF.options import GENE_LISTS
+from neuralNMF.options import GENE_LISTS, VARIABLE_GENES
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,17 @@ def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) ->
     sources = tuple(make_source(item) for item in given)
     if "simulate" in entry:
         sources = (Source(path=f"data/{name}.h5", name=name), *sources)
+    dataset = {**data["dataset"], **entry.get("dataset", {})}
+    if dataset["variable_genes"] == "auto":
+        # Given genes are all meant, and simulated ones are few.
+        every = "simulate" in entry or dataset["genes"] is not None
+        dataset["variable_genes"] = None if every else VARIABLE_GENES
     return Sample(
         name=name,
         simulate=entry.get("simulate"),
         sources=sources,
         labels=entry.get("labels"),
-        dataset=expand_paths({**data["dataset"], **entry.get("dataset", {})}),
+        dataset=expand_paths(dataset),
     )
 
 

@@ -60,7 +60,7 @@ class Scaling:
         """
         if self.transform == "none":
             return data
-        factors = self.cells[start:stop].astype(self.dtype)
+        factors: np.ndarray = self.cells[start:stop].astype(self.dtype)
         scaled = np.multiply(data, np.repeat(factors, np.diff(indptr)), dtype=self.dtype)
         function = np.sqrt if self.transform == "sqrt" else np.log1p
         return function(scaled, out=scaled)

@@ -6,7 +6,7 @@ NOISE_BELOW = 10.0  # cells; a program with less support is noise
 CELLS_AT_A_TIME = 65_536
 
 
-def support(usage: np.ndarray) -> np.ndarray:
+def support(usage: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
     """The effective number of cells of each program, (sum u^2)^2 / sum u^4.
 
     u is the program's share of a cell's usage, so that cells with more counts do not weigh more.
@@ -19,10 +19,12 @@ def support(usage: np.ndarray) -> np.ndarray:
     usage : ndarray, (N, k)
         U_l, non-negative and finite, in units in which the programs can be compared (rows of beta
         sum to 1). A cell without any usage counts for no program.
+    mixing : ndarray, (k, m), optional
+        The programs are those of usage @ mixing, which is formed for some cells at a time.
 
     Returns
     -------
-    ndarray of float64, (k,)
+    ndarray of float64, (k,) or (m,)
         Between 1 and N; 0 for a program that no cell uses.
 
     References
@@ -30,10 +32,12 @@ def support(usage: np.ndarray) -> np.ndarray:
     Hill, M. O. (1973). Diversity and evenness: a unifying notation and its consequences. Ecology
     54, 427-432.
     """
-    squares = np.zeros(usage.shape[1])
-    fourths = np.zeros(usage.shape[1])
+    programs = usage.shape[1] if mixing is None else mixing.shape[1]
+    squares, fourths = np.zeros(programs), np.zeros(programs)
     for start in range(0, len(usage), CELLS_AT_A_TIME):
         block = usage[start : start + CELLS_AT_A_TIME].astype(np.float64)
+        if mixing is not None:
+            block = block @ mixing
         totals = block.sum(axis=1, keepdims=True)
         shares = np.divide(block, totals, out=np.zeros_like(block), where=totals > 0)
         np.square(shares, out=shares)

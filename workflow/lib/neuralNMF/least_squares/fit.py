@@ -21,7 +21,8 @@ from neuralNMF.least_squares.starts import (
 )
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
-from neuralNMF.training.loop import Training
+from neuralNMF.training.loop import Training, joined
+from neuralNMF.training.supported import given_up, supported, without
 
 
 def fit_least_squares(context: FitContext) -> Fitted:
@@ -42,19 +43,30 @@ def fit_least_squares(context: FitContext) -> Fitted:
     scaling = fit_scaling(context.dataset, *normalization, precision)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
     thetas, started = _start(context, scaling, products)
-    network = _network(context, products, thetas)
-    optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
-    trained = context.train(network, optimizer)
-    with torch.no_grad():
-        solved = network(products)
+    rounds: list[Training] = []
+    while True:
+        network = _network(context, products, thetas)
+        optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
+        done = sum(training.epochs for training in rounds)
+        rounds.append(context.train(network, optimizer, done))
+        with torch.no_grad():
+            solved = network(products)
+        thetas = [theta.detach() for theta in network.thetas]
+        masses = [program_t.sum(0) for program_t in solved.programs_t]
+        kept = supported(thetas, masses, options.min_support)
+        if not given_up(thetas, kept):
+            break
+        thetas = without(thetas, kept)
+        # Their memory is needed for the next ones.
+        del network, optimizer, solved
     return Fitted(
-        [theta.detach() for theta in network.thetas],
+        thetas,
         [program_t.detach() for program_t in solved.programs_t],
         started,
-        trained,
+        joined(rounds),
         scaling.cells,
         scaling.genes,
-        figures={"mse": trained.mse[int(np.argmin(trained.loss))]},
+        figures={"mse": solved.error.item() / (float(products.shape[0]) * products.shape[1])},
     )
 
 
@@ -65,10 +77,10 @@ def _start(
     options, previous, generator = context.options, context.previous, context.generator
     if previous is None:
         if options.init == "random":
-            shape = (products.shape[0], options.rank)
+            shape = (products.shape[0], context.rank)
             theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
             return [theta], None
-        programs_t = first_programs(_sample(context, scaling, products), options.rank, generator)
+        programs_t = first_programs(_sample(context, scaling, products), context.rank, generator)
         theta, started = pretrain_first(
             programs_t,
             products,
@@ -86,9 +98,9 @@ def _start(
     lengths = np.linalg.norm(previous.usages[-1], axis=0)
     programs = torch.as_tensor(previous.betas[-1] * lengths[:, None], dtype=torch.float64)
     if options.init == "random":
-        later = random_theta(programs.shape[0], options.rank, generator, dtype=torch.float64)
+        later = random_theta(programs.shape[0], context.rank, generator, dtype=torch.float64)
     else:
-        later = pretrain_later(programs, options.rank, generator)
+        later = pretrain_later(programs, context.rank, generator)
     return [*thetas, later], None
 
 

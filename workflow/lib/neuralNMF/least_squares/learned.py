@@ -65,9 +65,7 @@ class LearnedNMF(nn.Module):
         own = [None] * len(later) + [gram_of(programs_t[-1].detach())]
         return Pass(error, error, programs_t, gram, behind(later, own))
 
-    def _nested(
-        self, gram: Tensor, cross: Tensor, square_sum: float, later: list[Tensor]
-    ) -> Pass:
+    def _nested(self, gram: Tensor, cross: Tensor, square_sum: float, later: list[Tensor]) -> Pass:
         errors, curvatures = [], []
         for layer, usage_gram, usage_cross in usage_sums(gram, cross, later):
             program_t = self.programs_t[layer]

@@ -133,9 +133,7 @@ class NeuralNMF(nn.Module):
             error, curvature = residual(square_sum, usage_gram, usage_cross, programs_t[-1])
             errors.append(error)
             curvatures.append(curvature)
-        return Pass(
-            sum_of(errors), errors[-1], programs_t, gram, behind(self._later, curvatures)
-        )
+        return Pass(sum_of(errors), errors[-1], programs_t, gram, behind(self._later, curvatures))
 
     def _reconstruction(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         if self._later:
@@ -338,9 +336,7 @@ def behind(later: Sequence[Tensor], own: Sequence[Tensor | None]) -> list[Tensor
     return result[::-1]
 
 
-def two_sided(
-    later: Sequence[Tensor], evaluated: Pass
-) -> list[tuple[Tensor | None, Tensor]]:
+def two_sided(later: Sequence[Tensor], evaluated: Pass) -> list[tuple[Tensor | None, Tensor]]:
     """The pairs (U_{l-1}^T U_{l-1}, C_l) of `NeuralNMF.curvatures`."""
     before = evaluated.gram.detach()
     result: list[tuple[Tensor | None, Tensor]] = [(None, evaluated.curvatures[0])]

@@ -23,8 +23,9 @@ from neuralNMF.poisson.starts import Start, first_start, later_start, random_sta
 from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
-from neuralNMF.training.loop import Optimizer
+from neuralNMF.training.loop import Optimizer, Training, joined
 from neuralNMF.training.projected import Projected
+from neuralNMF.training.supported import given_up, supported, without
 
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
 
@@ -41,18 +42,24 @@ def fit_poisson(context: FitContext) -> Fitted:
     labels = None if options.guide == 0 else dataset_labels(dataset, options.labels)
     counts = dataset_counts(dataset, context.place, options.data_mem_size)
     start = _start(context, counts, labels)
-    network = _network(start, options, labels)
-    if options.optimizer == "auto":
-        optimizer: Optimizer = Multiplicative(network, counts)
-    else:
-        optimizer = Projected(network, counts, kind=options.optimizer, lr=options.lr)
-    trained = context.train(network, optimizer)
-    network.finish()
-    thetas = [theta.detach() for theta in network.thetas]
-    with torch.no_grad():
-        usages = layer_usages(thetas, counts.threads) if network.nested else []
-        programs_t = [program_t.detach() for program_t in network.programs(counts, usages)]
-        of_layer_1 = network.behind(programs_t[-1])[0]
+    thetas, programs_t = start.thetas, start.programs_t
+    rounds: list[Training] = []
+    while True:
+        network = _network(thetas, programs_t, options, labels)
+        done = sum(training.epochs for training in rounds)
+        rounds.append(context.train(network, _optimizer(network, counts, options), done))
+        network.finish()
+        thetas = [theta.detach() for theta in network.thetas]
+        with torch.no_grad():
+            usages = layer_usages(thetas, counts.threads) if network.nested else []
+            programs_t = [program_t.detach() for program_t in network.programs(counts, usages)]
+            of_layer_1 = network.behind(programs_t[-1])[0]
+        masses = [program_t.sum(0) for program_t in programs_t]
+        kept = supported(thetas, masses, options.min_support)
+        if not given_up(thetas, kept):
+            break
+        thetas = without(thetas, kept)
+        programs_t = [part[:, columns] for part, columns in zip(programs_t, kept, strict=True)]
     if options.beta == "learned" and not network.nested:
         programs_t = _programs_of_usage(counts, thetas, programs_t)
     predictions = {}
@@ -63,7 +70,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         thetas,
         programs_t,
         start.record,
-        trained,
+        joined(rounds),
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),
@@ -77,30 +84,41 @@ def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
     if previous is not None:
         leads = labels if options.guide_layer > len(previous.thetas) else None
         return later_start(
-            counts, previous, options.rank, generator, init=options.init, labels=leads
+            counts, previous, context.rank, generator, init=options.init, labels=leads
         )
     if options.init == "random":
-        return random_start(counts, options.rank, generator)
+        return random_start(counts, context.rank, generator)
     sample = counts_sample(context.dataset, counts, generator, context.place)
     return first_start(
-        counts, sample, options.rank, generator, labels=labels, progress=context.progress
+        counts, sample, context.rank, generator, labels=labels, progress=context.progress
     )
 
 
-def _network(start: Start, options: LayerOptions, labels: Labels | None) -> PoissonNetwork:
-    """The network at its start, with the layers held that are not to be trained."""
+def _optimizer(network: PoissonNetwork, counts: Counts, options: LayerOptions) -> Optimizer:
+    if options.optimizer == "auto":
+        return Multiplicative(network, counts)
+    return Projected(network, counts, kind=options.optimizer, lr=options.lr)
+
+
+def _network(
+    thetas: Sequence[Tensor],
+    programs_t: Sequence[Tensor],
+    options: LayerOptions,
+    labels: Labels | None,
+) -> PoissonNetwork:
+    """The network at some factors, with the layers held that are not to be trained."""
     guide = None
-    if labels is not None and options.guide_layer <= len(start.thetas):
+    if labels is not None and options.guide_layer <= len(thetas):
         guide = Guide(labels, options.guide_layer, options.guide)
     nested = options.loss == "nested_poisson"
     if options.beta == "learned":
-        learned = start.programs_t if nested else start.programs_t[-1:]
-        network: PoissonNetwork = LearnedPoisson(start.thetas, learned, guide, nested=nested)
+        learned = programs_t if nested else programs_t[-1:]
+        network: PoissonNetwork = LearnedPoisson(thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-        size = float(start.thetas[0].sum(1, dtype=torch.float64).mean())
-        thetas = [start.thetas[0] / size, *start.thetas[1:]]
-        programs_t = [program_t * size for program_t in start.programs_t]
+        size = float(thetas[0].sum(1, dtype=torch.float64).mean())
+        thetas = [thetas[0] / size, *thetas[1:]]
+        programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)
         network = PmfPoisson(thetas, prior, programs_t, guide, nested=nested)
     if not options.joint:

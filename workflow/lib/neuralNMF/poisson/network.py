@@ -1,8 +1,9 @@
 """The network of a Poisson model: Theta_1 ... Theta_L and beta_L, and how one step moves them.
 
 It minimises the deviance of the counts under diag(s) U_l beta_l, U_l = Theta_1 ... Theta_l, summed
-over the layers (``nested``) or of the last layer alone, and offers, beside the gradient by autograd, a multiplicative step that keeps every factor non-negative and has no step
-size (``ratios``). Here beta_L is learned; in `pmf` it is integrated out.
+over the layers or of the last layer alone. Beside the gradient by autograd it offers a
+multiplicative step that keeps every factor non-negative and has no step size (``ratios``). Here
+every beta is learned; in `pmf` it is integrated out.
 """
 
 from __future__ import annotations

@@ -44,8 +44,22 @@ class FitContext:
         """The number of layers once this one has been added."""
         return 1 if self.previous is None else len(self.previous.thetas) + 1
 
-    def train(self, network: Network, optimizer: Optimizer) -> Training:
+    @property
+    def rank(self) -> int:
+        """Programs of the new layer: as asked for, but fewer than the layer before has kept."""
+        if self.previous is None:
+            return self.options.rank
+        return max(1, min(self.options.rank, self.previous.thetas[-1].shape[1] - 1))
+
+    def train(self, network: Network, optimizer: Optimizer, done: int = 0) -> Training:
         """Train all layers together, with the limits that the options set.
+
+        Parameters
+        ----------
+        network : Network
+        optimizer : Optimizer
+        done : int
+            Epochs that this layer has been trained for already.
 
         Returns
         -------
@@ -57,7 +71,7 @@ class FitContext:
             network,
             optimizer,
             float(cells) * genes,
-            epochs=options.epochs,
+            epochs=max(0, options.epochs - done),
             tol=options.tol,
             patience=options.patience,
             keep_best=options.optimizer != "auto",

@@ -72,6 +72,20 @@ class Training:
     loss: list[float] = field(default_factory=list)
     mse: list[float] = field(default_factory=list)
 
+    @property
+    def epochs(self) -> int:
+        """Epochs that were run."""
+        return len(self.loss) - 1
+
+
+def joined(trainings: Sequence[Training]) -> Training:
+    """One record of several trainings of a layer that followed each other."""
+    return Training(
+        trainings[-1].status,
+        [loss for training in trainings for loss in training.loss],
+        [mse for training in trainings for mse in training.mse],
+    )
+
 
 def train(
     network: Network,
