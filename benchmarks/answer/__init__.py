@@ -1,0 +1,4 @@
+"""The answer: are the programs of each layer real, and do they say what the labels say?
+
+`measures` has the measures, functions of arrays; `ours` and `peers` fit; `run` makes the table.
+"""
