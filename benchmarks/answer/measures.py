@@ -7,6 +7,7 @@ small to count are left out by the caller (`counted`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import reduce
 
@@ -15,10 +16,13 @@ import scipy.linalg
 import scipy.sparse as sp
 from scipy.optimize import linear_sum_assignment, nnls
 from sklearn.cluster import KMeans
+from sklearn.decomposition import non_negative_factorization
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import (
     accuracy_score,
     adjusted_rand_score,
     average_precision_score,
+    mean_poisson_deviance,
     normalized_mutual_info_score,
     roc_auc_score,
 )
@@ -94,13 +98,35 @@ def projected(matrix: np.ndarray | sp.csr_matrix, programs: np.ndarray) -> np.nd
 
 
 def refitted_error(matrix: np.ndarray | sp.csr_matrix, usage: np.ndarray) -> float:
-    """||X' - U B|| / ||X'|| with the programs B >= 0 that are best for the usage U (N, k)."""
+    """||X' - U B||^2 / ||X'||^2 with the programs B >= 0 that are best for the usage U (N, k)."""
     programs_t = projected(matrix.T, usage.T)
     explained = np.einsum("nk,nk->", np.asarray(matrix @ programs_t), usage)
     modelled = np.einsum("kj,kj->", usage.T @ usage, programs_t.T @ programs_t)
     entries = matrix.data if sp.issparse(matrix) else matrix
     whole = np.square(entries, dtype=np.float64).sum()
-    return float(np.sqrt(max(whole - 2 * explained + modelled, 0.0) / whole))
+    return float((whole - 2 * explained + modelled) / whole)
+
+
+def projected_by_rates(counts: sp.csr_matrix, programs: np.ndarray) -> np.ndarray:
+    """Usage (N, k) of given programs (k, M) that lowers the Poisson deviance, in any N cells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        usage, _, _ = non_negative_factorization(
+            counts.astype(np.float64),
+            H=programs.astype(np.float64),
+            n_components=len(programs),
+            update_H=False,
+            solver="mu",
+            beta_loss="kullback-leibler",
+        )
+    return usage
+
+
+def deviance(counts: sp.csr_matrix, usage: np.ndarray, programs: np.ndarray) -> float:
+    """Poisson deviance an entry of counts (N, M) from the rates U B."""
+    rates = (usage @ programs).astype(np.float64)
+    at_least = np.finfo(np.float64).tiny  # the metric takes no rate of zero
+    return float(mean_poisson_deviance(counts.toarray().ravel(), rates.clip(at_least).ravel()))
 
 
 # ---- With labels

@@ -60,10 +60,27 @@ def test_projection_is_nnls_of_each_cell(rng):
 def test_refitted_error_is_that_of_the_best_programs(rng):
     usage, cells = rng.gamma(0.5, size=(40, 3)), rng.poisson(2, (40, 15)).astype(float)
     programs = np.array([nnls(usage, gene)[0] for gene in cells.T]).T
-    expected = np.linalg.norm(cells - usage @ programs) / np.linalg.norm(cells)
+    expected = ((cells - usage @ programs) ** 2).sum() / (cells**2).sum()
     assert measures.refitted_error(csr_matrix(cells), usage) == pytest.approx(expected)
     assert measures.refitted_error(cells, usage) == pytest.approx(expected)
     assert measures.refitted_error(usage @ programs, usage) == pytest.approx(0, abs=1e-6)
+
+
+def test_projection_by_rates_finds_the_usage_that_made_the_counts(rng):
+    programs, usage = rng.dirichlet(np.full(50, 0.1), 3), rng.gamma(1, 5000, (30, 3))
+    counts = csr_matrix(rng.poisson(usage @ programs).astype(np.float32))
+    found = measures.projected_by_rates(counts, programs)
+    assert measures.matched_correlations(found, usage).min() > 0.99
+    better = measures.deviance(counts, found, programs)
+    assert better < measures.deviance(counts, usage, programs)
+    assert better < measures.deviance(counts, found * 1.1, programs)
+
+
+def test_deviance_by_its_formula():
+    counts, programs = np.array([[2.0, 0.0]]), np.array([[0.25, 0.75]])
+    expected = (2 * (2 * np.log(2 / 1) - 2 + 1) + 2 * 3) / 2
+    found = measures.deviance(csr_matrix(counts), np.array([[4.0]]), programs)
+    assert found == pytest.approx(expected)
 
 
 def test_labels_that_the_programs_are_get_full_marks(rng):
