@@ -1,17 +1,15 @@
 """The library as a user runs it: a config's keys, a data set, layer after layer.
 
 The keys are those of `configs/pbmc.yaml`, the config for real data, with what a configuration below
-changes; the workflow's own code fills in the rest. So a default that changes there changes here.
+changes.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +21,7 @@ from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.model import Model
-from neuralNMF.options import LayerOptions
-from nmf_workflow import config, params
+from neuralNMF.options import LOSSES, POISSON, RAW_COUNTS, LayerOptions
 
 from benchmarks.answer import measures
 from benchmarks.answer.answer import Answer, Method
@@ -37,31 +34,30 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "ours, two layers": {"layers": [20, 10]},
     "ours, three layers": {"layers": [20, 10, 5]},
     "ours, poisson": {
+        **RAW_COUNTS,
         "layers": [20, 10, 5],
         "beta": "learned",
-        "loss": "poisson",
-        "normalize": "auto",
+        "loss": POISSON[0],
     },
 }
 FLAT_STARTS = 3
 
 
 def options_of(keys: Mapping[str, Any]) -> tuple[DatasetOptions, list[LayerOptions]]:
-    """What the workflow would ask the library for, by the config's keys."""
-    raw = yaml.safe_load(REAL_DATA.read_text())
-    # The check of a config wants an input that is there; the counts are not read from it.
-    raw["samples"] = {"cells": {"input": str(REAL_DATA)}}
-    raw |= copy.deepcopy({key: value for key, value in keys.items() if key != "dataset"})
-    raw["dataset"] = {**raw.get("dataset", {}), **keys.get("dataset", {})}
-    raw["runs"] = {"main": {}}
-    loaded = config.load(raw)
-    plan = params.Plan(loaded)
-    rule: Any = SimpleNamespace(sample="cells", run="main")
-    layers = [
-        LayerOptions(**plan.layer(number)(rule))
-        for number in range(1, len(loaded.runs["main"]["layers"]) + 1)
-    ]
-    return DatasetOptions(**plan.dataset(rule)), layers
+    """What the library is asked for, by the config for real data with some keys changed.
+
+    Keys are the config's, and those of `DatasetOptions` and `LayerOptions` that it has not.
+    """
+    config = yaml.safe_load(REAL_DATA.read_text())
+    asked = config | keys
+    asked["dataset"] = config.get("dataset", {}) | keys.get("dataset", {})
+    known = {field.name for field in fields(LayerOptions)} - {"seed", "labels"}
+    of_layers = {key: value for key, value in asked.items() if key in known and value != "auto"}
+    of_layers.setdefault("loss", LOSSES[of_layers.get("beta", "lsq")][0])
+    return (
+        DatasetOptions(**asked["dataset"]),
+        [LayerOptions(rank, **of_layers) for rank in asked["layers"]],
+    )
 
 
 def dataset_of(cells: Cells, options: DatasetOptions, folder: Path) -> Dataset:
@@ -89,13 +85,13 @@ def of_all(rows: np.ndarray, dataset: Dataset, cells: Cells) -> np.ndarray:
 
 
 def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
-    """Of a layer: relative squared error, its programs refitted; by `loss: poisson` the deviance.
+    """Of a layer: relative squared error, its programs refitted; of counts' losses the deviance.
 
     The programs of a Poisson model are taken as they are: each layer's are fitted to its usage.
     """
     counts, usage = dataset.rows(0, dataset.shape[0]), model.usages[number].astype(np.float64)
     cell_scale = model.obs["cell_scale"].to_numpy()
-    if options.loss == "poisson":
+    if options.loss in POISSON:
         return measures.deviance(counts, usage / cell_scale[:, None], model.betas[number])
     return measures.refitted_error(scaled(counts, cell_scale, model, options), usage)
 
@@ -124,7 +120,7 @@ def projected(model: Model, options: LayerOptions, cells: Cells) -> list[np.ndar
         own = fit_layer(dataset, None, single, progress=False).obs["cell_scale"]
     common = (model.obs["cell_scale"] / own.reindex(model.obs.index)).median()
     cell_scale = common * own.to_numpy()
-    if options.loss == "poisson":
+    if options.loss in POISSON:
         rates = [measures.projected_by_rates(counts, beta) for beta in model.betas]
         usages = [each * cell_scale[:, None] for each in rates]
     else:
