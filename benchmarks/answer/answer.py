@@ -36,6 +36,7 @@ class Answer:
 
 
 Method = Callable[[Cells, int], Answer]  # the whole pipeline, of cells and a seed
+Measured = Callable[[Cells, int], list[dict]]  # its measures, a row for each layer
 
 
 def replications(method: Method, cells: Cells, seed: int) -> list[float]:

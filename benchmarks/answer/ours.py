@@ -30,7 +30,6 @@ from benchmarks.answer.sets import Cells
 REAL_DATA = Path(__file__).resolve().parents[2] / "configs" / "pbmc.yaml"
 # What a configuration changes of the config for real data. More of them: `run --candidates FILE`.
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "ours": {},
     "ours, two layers": {"layers": [20, 10]},
     "ours, three layers": {"layers": [20, 10, 5]},
     "ours, poisson": {

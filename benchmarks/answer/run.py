@@ -14,8 +14,9 @@ of the configurations in `ours`:
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,30 +25,30 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from benchmarks.answer.answer import measured
+from benchmarks.answer.answer import Measured, measured
 from benchmarks.answer.ours import CONFIGURATIONS, flat_errors, method_of
+from benchmarks.answer.picture import draw
 from benchmarks.answer.sets import SETS, Cells, read_set
+from benchmarks.common import save
 
 KEYS = ["set", "seed", "method", "layer", "rank"]
+# The measures of the summary and the picture, and what they are called there.
+SHOWN = {
+    "replication": "replication",
+    "unsupported": "programs under 10 cells",
+    "error_ratio": "error beside a flat NMF",
+    "ap_fine": "average precision, fine",
+    "auroc_fine": "AUROC, fine",
+    "knn_fine": "kNN accuracy, fine",
+    "ari_fine": "k-means ARI, fine",
+    "ari_coarse": "k-means ARI, coarse",
+    "nmi_fine": "k-means NMI, fine",
+    "nmi_coarse": "k-means NMI, coarse",
+    "hierarchy": "hierarchy",
+    "seconds": "seconds of a fit",
+}
 # Every other measure is better where it is larger.
-LESS_IS_BETTER = ("error_ratio", "unsupported", "seconds")
-SHOWN = (
-    "replication",
-    "unsupported",
-    "error_ratio",
-    "ap_fine",
-    "auroc_fine",
-    "knn_fine",
-    "ari_fine",
-    "ari_coarse",
-    "nmi_fine",
-    "nmi_coarse",
-    "hierarchy",
-    "seconds",
-)
-
-
-Measured = Callable[[Cells, int], list[dict]]  # of cells and a seed, a row for each layer
+LESS_IS_BETTER = ("unsupported", "error_ratio", "seconds")
 
 
 def of_ours(cells: Cells, configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:
@@ -66,28 +67,43 @@ def rows(given: argparse.Namespace, peers: Mapping[str, Measured]) -> Iterator[d
                 yield {"set": name, "seed": seed, "method": method, **row}
 
 
-def run(given: argparse.Namespace, peers: Mapping[str, Measured] | None = None) -> pd.DataFrame:
-    """The table, which is written anew after each row so that no time is lost; means printed."""
+def run(given: argparse.Namespace, peers: Mapping[str, Measured] | None = None) -> None:
+    """Write the table, the means and the picture, or say what is not at hand."""
     given.out.mkdir(exist_ok=True, parents=True)
+    absent = [name for name in given.sets if not (given.data / f"{name}.h5ad").exists()]
+    if absent:
+        save(given.out, "answer", {"left_out": f"{', '.join(absent)}: not in the data folder"})
+        return
     table = pd.DataFrame()
     for row in rows(given, peers or {}):
         table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+        # Anew after each row, so that a run that is broken off has not been for nothing.
         table.to_csv(given.out / "answer.tsv", sep="\t", index=False, float_format="%.4f")
         print(*(row[key] for key in KEYS), sep="\t", file=sys.stderr, flush=True)
-    print(means(table).to_string(float_format="%.3f", na_rep="-"))
-    return table
+    summary, best = means(table), best_layers(table)
+    print(summary.to_string(float_format="%.3f", na_rep="-"))
+    save(given.out, "answer", json.loads(summary.reset_index().to_json(orient="records")))
+    draw(best, {name: SHOWN[name] for name in shown(table)}).savefig(
+        given.out / "answer.png", dpi=150
+    )
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    return [name for name in SHOWN if name in table]
+
+
+def best_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """The best layer of each measure, of each method on each set by each seed."""
+    ways = {name: "min" if name in LESS_IS_BETTER else "max" for name in shown(table)}
+    best = table.groupby(["set", "seed", "method"], sort=False).agg(ways)
+    return best.reset_index().assign(layer="best", rank="")
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean over sets and seeds of each method's layers, and of the best layer of each."""
-    measures = [name for name in SHOWN if name in table]
-    best = table.groupby(["set", "seed", "method"], sort=False).agg(
-        {name: "min" if name in LESS_IS_BETTER else "max" for name in measures}
-    )
-    best = best.reset_index().assign(layer="best", rank="")
-    whole = pd.concat([table, best])
+    """Mean over sets and seeds of each method's layers, and of the best layer of each measure."""
+    whole = pd.concat([table, best_layers(table)])
     order = {method: number for number, method in enumerate(table["method"].unique())}
-    found = whole.groupby(["method", "layer", "rank"], sort=False)[measures].mean()
+    found = whole.groupby(["method", "layer", "rank"], sort=False)[shown(table)].mean()
     return found.sort_index(
         level="method", sort_remaining=False, key=lambda names: names.map(order), kind="stable"
     )

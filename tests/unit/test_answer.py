@@ -1,11 +1,16 @@
 """The benchmark's measures of an answer, each on a case whose figure is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from neuralNMF.options import POISSON, RAW_COUNTS
 from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
 
-from benchmarks.answer import measures
+from benchmarks.answer import measures, ours
+from benchmarks.answer.answer import measured
+from benchmarks.answer.run import best_layers, means
+from benchmarks.answer.sets import Cells, halves
 
 
 @pytest.fixture
@@ -122,3 +127,91 @@ def test_hierarchy_is_the_flow_into_the_program_of_the_coarse_label():
     again = measures.hierarchy([one_hot(fine), into, np.eye(2)[::-1]], fine, coarse)
     assert again == pytest.approx(expected)
     assert np.isnan(measures.hierarchy([one_hot(fine)], fine, coarse))
+
+
+# ---- The way from cells to the measures
+
+SMALL = {"layers": [4, 2], "dataset": {"variable_genes": None, "min_cells": 1}}
+
+
+@pytest.fixture
+def cells(rng):
+    """200 cells of four kinds in two families, each kind with 15 genes of its own."""
+    kind = rng.permutation(np.repeat(np.arange(4), 50))
+    programs = np.full((4, 80), 0.5)
+    for number in range(4):
+        programs[number, 15 * number : 15 * (number + 1)] += 10
+        programs[number, 60 + 10 * (number // 2) : 70 + 10 * (number // 2)] += 10
+    counts = rng.poisson(programs[kind] * rng.gamma(20, 0.05, (200, 1)))
+    genes = pd.DataFrame(index=[f"g{number}" for number in range(80)])
+    labels = np.array(["a1", "a2", "b1", "b2"])[kind]
+    names = np.array([f"cell{number}" for number in range(200)])
+    lineage = np.array([label[0] for label in labels])
+    return Cells(csr_matrix(counts, dtype=np.float32), genes, labels, lineage, names)
+
+
+def test_halves_hold_every_cell_once_and_differ_by_seed():
+    first, second = halves(101, 0)
+    np.testing.assert_array_equal(np.sort(np.concatenate([first, second])), np.arange(101))
+    assert abs(first.size - second.size) == 1
+    assert not np.array_equal(first, halves(101, 1)[0])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"normalize": "library", "transform": "log1p"},
+        {"normalize": "variance", "transform": "none"},
+        {**RAW_COUNTS, "beta": "learned", "loss": POISSON[0]},
+    ],
+    ids=["log1p", "variance", "poisson"],
+)
+def test_usage_of_all_cells_by_the_programs_of_a_half(cells, keys):
+    method = ours.method_of(SMALL | keys)
+    rows = halves(cells.number, 0)[0]
+    answer = method(cells.take(rows), 0)
+    of_all = answer.project(cells)
+    assert [usage.shape for usage in of_all] == [(200, 4), (200, 2)]
+    # The programs of layer 1 are least squares' own: the cells' usage is found again.
+    found, expected = of_all[0][rows], answer.usages[0]
+    np.testing.assert_allclose(found, expected, atol=0.03 * expected.max())
+    assert measures.average_precision(of_all[0], cells.fine) > 0.95
+
+
+def test_a_clear_hierarchy_gets_full_marks(cells):
+    keys = SMALL | {"normalize": "library", "transform": "log1p"}
+    first, second = measured(ours.method_of(keys), cells, 0, ours.flat_errors(keys, cells))
+    assert (first["layer"], first["rank"], second["layer"], second["rank"]) == (1, 4, 2, 2)
+    assert first["replication"] == second["replication"] == 1
+    assert first["unsupported"] == 0
+    assert first["ap_fine"] > 0.95
+    assert second["ap_coarse"] > 0.95
+    assert first["hierarchy"] > 0.9
+    assert first["error_ratio"] == pytest.approx(1, abs=0.01)
+
+
+def test_configurations_are_known_to_the_library():
+    for keys in ours.CONFIGURATIONS.values():
+        _, layers = ours.options_of(keys)
+        assert [options.rank for options in layers] == keys["layers"]
+    _, layers = ours.options_of({"layers": [9, 3], "transform": "sqrt", "normalize": "library"})
+    assert {options.transform for options in layers} == {"sqrt"}
+
+
+def test_summary_takes_the_best_layer_of_each_case_and_then_the_mean():
+    table = pd.DataFrame(
+        {
+            "set": ["x", "x", "y", "y"],
+            "seed": 0,
+            "method": "m",
+            "layer": [1, 2, 1, 2],
+            "rank": [20, 10, 20, 10],
+            "ap_fine": [0.6, 0.4, 0.5, 0.9],
+            "unsupported": [3, 1, 0, 2],
+        }
+    )
+    assert len(best_layers(table)) == 2
+    found = means(table)
+    assert found.loc[("m", "best", ""), "ap_fine"] == pytest.approx(0.75)
+    assert found.loc[("m", "best", ""), "unsupported"] == pytest.approx(0.5)
+    assert found.loc[("m", 1, 20), "ap_fine"] == pytest.approx(0.55)
