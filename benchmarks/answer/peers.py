@@ -186,7 +186,7 @@ PEERS: dict[str, Measured] = {
     f"{name}, {rank}": quiet(partial(measured, partial(method, rank=rank)))
     for name, method, ranks in (
         ("NMF", nmf, (20, 10, 5)),
-        ("KL-NMF", kl_nmf, (20, 10, 5)),
+        ("KL-NMF", kl_nmf, (20, 10)),
         ("cNMF", cnmf, (20,)),
     )
     for rank in ranks
