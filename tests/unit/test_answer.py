@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from neuralNMF.evidence.support import support
 from neuralNMF.options import POISSON, RAW_COUNTS
 from scipy.optimize import nnls
 from scipy.sparse import csr_matrix
@@ -34,6 +35,11 @@ def test_support_counts_the_cells_of_a_program_and_not_its_traces(rng):
     assert found[2] == pytest.approx(968, abs=0.01)
     assert found[3] == 0
     assert measures.unsupported(usage) == 2
+
+
+def test_support_is_what_the_library_tells_a_user(rng):
+    usage = rng.gamma(0.2, size=(300, 6)) * (rng.uniform(size=(300, 1)) < 0.95)
+    np.testing.assert_allclose(measures.support(usage), support(usage))
 
 
 def test_replication_is_blind_to_order_and_scale_and_sees_what_is_gone(rng):
