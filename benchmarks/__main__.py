@@ -28,6 +28,7 @@ NAMES = (
     "solvers",
     "guide",
     "startup",
+    "answer",
 )
 
 

@@ -1,0 +1,161 @@
+"""The library as a user runs it: a config's keys, a data set, layer after layer.
+
+The keys are those of `configs/pbmc.yaml`, the config for real data, with what a configuration below
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import yaml
+from neuralNMF.cells.scaling import Scaling, scaled_matrix
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
+from neuralNMF.fit import fit_layer
+from neuralNMF.io.dataset import Dataset, open_dataset
+from neuralNMF.io.model import Model
+from neuralNMF.options import LOSSES, POISSON, RAW_COUNTS, LayerOptions
+
+from benchmarks.answer import measures
+from benchmarks.answer.answer import Answer, Method
+from benchmarks.answer.sets import Cells
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "configs" / "pbmc.yaml"
+# What a configuration changes of the config for real data. More of them: `run --candidates FILE`.
+CONFIGURATIONS: dict[str, dict[str, Any]] = {
+    "ours, two layers": {"layers": [20, 10]},
+    "ours, three layers": {"layers": [20, 10, 5]},
+    "ours, poisson": {
+        **RAW_COUNTS,
+        "layers": [20, 10, 5],
+        "beta": "learned",
+        "loss": POISSON[0],
+    },
+}
+FLAT_STARTS = 3
+
+
+def options_of(keys: Mapping[str, Any]) -> tuple[DatasetOptions, list[LayerOptions]]:
+    """What the library is asked for, by the config for real data with some keys changed.
+
+    Keys are the config's, and those of `DatasetOptions` and `LayerOptions` that it has not.
+    """
+    config = yaml.safe_load(REAL_DATA.read_text())
+    asked = config | keys
+    asked["dataset"] = config.get("dataset", {}) | keys.get("dataset", {})
+    known = {field.name for field in fields(LayerOptions)} - {"seed", "labels"}
+    of_layers = {key: value for key, value in asked.items() if key in known and value != "auto"}
+    of_layers.setdefault("loss", LOSSES[of_layers.get("beta", "lsq")][0])
+    return (
+        DatasetOptions(**asked["dataset"]),
+        [LayerOptions(rank, **of_layers) for rank in asked["layers"]],
+    )
+
+
+def dataset_of(cells: Cells, options: DatasetOptions, folder: Path) -> Dataset:
+    """The data set of some cells, by way of a file as a user has it."""
+    folder.mkdir(exist_ok=True)
+    cells.annotated().write_h5ad(folder / "cells.h5ad")
+    source = InputSpec(folder / "cells.h5ad", "cells")
+    build_dataset([source], folder / "dataset.h5ad", options, progress=False)
+    return open_dataset(folder / "dataset.h5ad")
+
+
+def fitted(dataset: Dataset, layers: Sequence[LayerOptions], seed: int) -> Model:
+    model = None
+    for options in layers:
+        model = fit_layer(dataset, model, replace(options, seed=seed), progress=False)
+    assert model is not None
+    return model
+
+
+def of_all(rows: np.ndarray, dataset: Dataset, cells: Cells) -> np.ndarray:
+    """Rows of the data set's cells among those of all; a cell that was left out has zeros."""
+    whole = np.zeros((cells.number, rows.shape[1]))
+    whole[pd.Index(cells.names).get_indexer(dataset.obs.index)] = rows
+    return whole
+
+
+def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
+    """Of a layer: relative squared error, its programs refitted; of counts' losses the deviance.
+
+    The programs of a Poisson model are taken as they are: each layer's are fitted to its usage.
+    """
+    counts, usage = dataset.rows(0, dataset.shape[0]), model.usages[number].astype(np.float64)
+    cell_scale = model.obs["cell_scale"].to_numpy()
+    if options.loss in POISSON:
+        return measures.deviance(counts, usage / cell_scale[:, None], model.betas[number])
+    return measures.refitted_error(scaled(counts, cell_scale, model, options), usage)
+
+
+def scaled(
+    counts: sp.csr_matrix, cell_scale: np.ndarray, model: Model, options: LayerOptions
+) -> sp.csr_matrix:
+    """X' of counts (n, M) by a model's factors of the genes and the cells' own."""
+    gene_scale = model.var["gene_scale"].to_numpy()
+    return scaled_matrix(counts, Scaling(cell_scale, gene_scale, options.transform))
+
+
+def projected(model: Model, options: LayerOptions, cells: Cells) -> list[np.ndarray]:
+    """Usage of a model's programs in any cells that hold its own, on the scale of its fit.
+
+    The library gives the cells' factors for the model's genes. Its common factor, from the median
+    total of the cells at hand, is brought to the model's, which is that of the cells it was fitted
+    to.
+    """
+    genes = DatasetOptions(genes=list(map(str, model.var.index)), min_cells=0)
+    with TemporaryDirectory() as folder:
+        dataset = dataset_of(cells, genes, Path(folder))
+        counts = dataset.rows(0, dataset.shape[0])
+        counts = counts[:, dataset.var.index.get_indexer(model.var.index)]
+        single = replace(options, rank=1, epochs=0)
+        own = fit_layer(dataset, None, single, progress=False).obs["cell_scale"]
+    common = (model.obs["cell_scale"] / own.reindex(model.obs.index)).median()
+    cell_scale = common * own.to_numpy()
+    if options.loss in POISSON:
+        rates = [measures.projected_by_rates(counts, beta) for beta in model.betas]
+        usages = [each * cell_scale[:, None] for each in rates]
+    else:
+        matrix = scaled(counts, cell_scale, model, options)
+        usages = [measures.projected(matrix, beta) for beta in model.betas]
+    return [of_all(usage, dataset, cells) for usage in usages]
+
+
+def method_of(keys: Mapping[str, Any]) -> Method:
+    """The whole way from counts to layers by a configuration."""
+    dataset_options, layers = options_of(keys)
+
+    def method(cells: Cells, seed: int) -> Answer:
+        with TemporaryDirectory() as folder:
+            dataset = dataset_of(cells, dataset_options, Path(folder))
+            model = fitted(dataset, layers, seed)
+            dataset.map()  # the counts stay mapped when the file is gone
+        usages = [of_all(usage, dataset, cells) for usage in model.usages]
+        return Answer(
+            [usages[0], *model.thetas[1:]],
+            usages,
+            lambda others: projected(model, layers[0], others),
+            lambda number: error_of(dataset, model, layers[0], number),
+        )
+
+    return method
+
+
+def flat_errors(keys: Mapping[str, Any], cells: Cells) -> dict[int, float]:
+    """The least error of a single layer of each rank of a configuration, of three starts."""
+    dataset_options, layers = options_of(keys)
+    with TemporaryDirectory() as folder:
+        dataset = dataset_of(cells, dataset_options, Path(folder))
+        return {options.rank: flat_error(dataset, options) for options in layers}
+
+
+def flat_error(dataset: Dataset, options: LayerOptions) -> float:
+    models = [fitted(dataset, [options], seed) for seed in range(FLAT_STARTS)]
+    return min(error_of(dataset, model, options, 0) for model in models)
