@@ -9,16 +9,17 @@ from torch import Tensor
 from neuralNMF.cells.products import Products
 from neuralNMF.cells.scaling import Scaling, fit_scaling
 from neuralNMF.cells.stream import SAMPLE_CELLS, dataset_products, draw_sample, sample_products
+from neuralNMF.least_squares.later_starts import best_nested, merged, of_programs
 from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import make_optimizer
 from neuralNMF.least_squares.starts import (
     first_programs,
     pretrain_first,
-    pretrain_later,
     random_theta,
     unit_usages,
 )
+from neuralNMF.solvers.gram import times_small
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Training, joined
@@ -80,7 +81,7 @@ def _start(
             shape = (products.shape[0], context.rank)
             theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
             return [theta], None
-        programs_t = first_programs(_sample(context, scaling, products), context.rank, generator)
+        programs_t = _flat_programs(context, scaling, products)
         theta, started = pretrain_first(
             programs_t,
             products,
@@ -95,13 +96,26 @@ def _start(
             *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
         ]
     )
+    if options.init == "random":
+        shape = (thetas[-1].shape[1], context.rank)
+        return [*thetas, random_theta(*shape, generator, dtype=torch.float64)], None
     lengths = np.linalg.norm(previous.usages[-1], axis=0)
     programs = torch.as_tensor(previous.betas[-1] * lengths[:, None], dtype=torch.float64)
-    if options.init == "random":
-        later = random_theta(programs.shape[0], context.rank, generator, dtype=torch.float64)
-    else:
-        later = pretrain_later(programs, context.rank, generator)
-    return [*thetas, later], None
+    candidates = merged(programs, context.rank, generator)
+    if options.loss != "nested":
+        return [*thetas, candidates[0]], None
+    usage = thetas[0]
+    for theta in thetas[1:]:
+        usage = times_small(usage, theta, products.threads)
+    sums = products.sums(usage)
+    candidates.append(of_programs(_flat_programs(context, scaling, products), sums))
+    return [*thetas, best_nested(candidates, usage, sums, products)], None
+
+
+def _flat_programs(context: FitContext, scaling: Scaling, products: Products) -> Tensor:
+    """Programs of an NMF of X' by the new layer's rank, whatever the layers before it."""
+    sample = _sample(context, scaling, products)
+    return first_programs(sample, context.rank, context.generator)
 
 
 def _sample(context: FitContext, scaling: Scaling, products: Products) -> Products:

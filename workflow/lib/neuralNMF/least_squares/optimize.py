@@ -57,6 +57,8 @@ class Auto:
         With X'.
     damping : float, default 1
         What the curvature is multiplied by at first, and at least: 1 / lr.
+    sums : Sums, optional
+        Of Theta_1, where they are known already.
 
     Attributes
     ----------
@@ -84,6 +86,7 @@ class Auto:
         products: Products,
         *,
         damping: float = 1.0,
+        sums: Sums | None = None,
     ) -> None:
         self._network, self._products = network, products
         self._trained = [factor for factor in network.factors if factor.requires_grad]
@@ -93,7 +96,7 @@ class Auto:
         self._last: list[Tensor] | None = None
         self._model: _Model | None = None
         self._half = torch.tensor(0.5, dtype=torch.float64)
-        self._sums = products.sums(network.thetas[0].detach())
+        self._sums = products.sums(network.thetas[0].detach()) if sums is None else sums
         self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
     def epoch(self) -> bool:

@@ -1,8 +1,7 @@
-"""The start of a layer of a least-squares fit, before all layers are trained together.
+"""The start of the first layer of a least-squares fit, from an NMF of X'.
 
-Every layer starts from an NMF of what it factorises: X' for the first, the programs before it for a
-later one. Several starts are tried, and the best is kept: the loss has many minima. For the first
-layer they are tried on a sample of cells, so that trying costs the same whatever N is.
+Several starts are tried, and the best is kept: the loss has many minima. They are tried on a sample
+of cells, so that trying costs the same whatever N is.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.solvers.descent import descend
 from neuralNMF.solvers.gram import gram
 from neuralNMF.solvers.hals import Factors, LowRank, hals
-from neuralNMF.threads import SERIAL, Threads
+from neuralNMF.threads import Threads
 from neuralNMF.training.loop import Training, train
 
 _FIRST_EPOCHS = 2
@@ -28,8 +27,7 @@ _SOLVE_SWEEPS = 30
 # Singular vectors that the starts are tried on, for each program.
 _DETAIL = 2
 # How many starts are tried, and how many of them go on.
-_FIRST_STARTS = 6, 1
-_LATER_STARTS = 6, 2
+_STARTS = 6
 _TRIAL_EPOCHS = 12
 _FINAL_EPOCHS = 30
 
@@ -94,7 +92,8 @@ def first_programs(sample: Products, rank: int, generator: torch.Generator) -> T
         )
         return base + level * noise
 
-    return _best(matrix, blurred, *_FIRST_STARTS, sample.threads).programs_t.double().cpu()
+    best, *_ = best_of(matrix, blurred, _STARTS, 1, sample.threads)
+    return best.programs_t.double().cpu()
 
 
 def usage_of(programs_t: Tensor, products: Products) -> Tensor:
@@ -189,35 +188,29 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     return result
 
 
-def pretrain_later(programs: Tensor, rank: int, generator: torch.Generator) -> Tensor:
-    """Theta_l of the best of several NMFs of the programs before it.
+def best_of(
+    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, threads: Threads
+) -> list[Factors]:
+    """The best NMFs of a matrix of low rank: all starts for some epochs, few of them to the end.
 
     Parameters
     ----------
-    programs : Tensor, shape (k_{l-1}, M)
-        beta_{l-1}, float64, scaled as `unit_usages` says.
-    rank : int
-        k_l.
-    generator : torch.Generator
+    matrix : LowRank
+    start : callable
+        Draws a Theta to begin with.
+    starts, kept : int
+        How many are tried, and how many of them go on.
+    threads : Threads
 
     Returns
     -------
-    Tensor, shape (k_{l-1}, k_l)
-        float64 on the host.
+    list of Factors
+        ``kept`` of them, the best first.
     """
-    matrix = LowRank(torch.eye(programs.shape[0], dtype=programs.dtype), programs.T)
-
-    def start() -> Tensor:
-        return random_theta(programs.shape[0], rank, generator, dtype=torch.float64)
-
-    return _best(matrix, start, *_LATER_STARTS, SERIAL).theta
-
-
-def _best(
-    matrix: LowRank, start: Callable[[], Tensor], starts: int, kept: int, threads: Threads
-) -> Factors:
-    """The best NMF: all starts for some epochs, few of them to the end."""
     trials = [hals(matrix, start(), _TRIAL_EPOCHS, threads=threads) for _ in range(starts)]
     trials.sort(key=lambda trial: trial.error)
-    ends = [hals(matrix, trial.theta, _FINAL_EPOCHS, threads=threads) for trial in trials[:kept]]
-    return min([*trials[:kept], *ends], key=lambda trial: trial.error)
+    ends = []
+    for trial in trials[:kept]:
+        end = hals(matrix, trial.theta, _FINAL_EPOCHS, threads=threads)
+        ends.append(min(trial, end, key=lambda factors: factors.error))
+    return sorted(ends, key=lambda factors: factors.error)
