@@ -263,12 +263,12 @@ def test_gradcheck_of_the_sums_over_cells():
     assert torch.autograd.gradcheck(lambda t: CellSums.apply(t, products), theta)
 
 
-def losses_and_gradients(dataset, held, threads, energy):
+def losses_and_gradients(dataset, held, threads, loss):
     rng = np.random.default_rng(2)
     shapes = [(CELLS, 5), (5, 3), (3, 2)]
     thetas = [torch.tensor(rng.random(shape)) for shape in shapes]
     thetas[0] = thetas[0].float()
-    network = NeuralNMF(thetas, energy=energy, threads=Threads(threads))
+    network = NeuralNMF(thetas, loss=loss, threads=Threads(threads))
     scaling = fit_scaling(dataset, "variance", "none")
     products = on_the_host(dataset, scaling, torch.float32, held, threads)
     found = network(products)
@@ -276,12 +276,12 @@ def losses_and_gradients(dataset, held, threads, energy):
     return found.loss.item(), [theta.grad.double().numpy() for theta in network.thetas]
 
 
-@pytest.mark.parametrize("energy", [False, True])
-def test_losses_and_gradients_are_the_same_streamed(data, energy):
-    loss, gradients = losses_and_gradients(data[1], None, 1, energy)
+@pytest.mark.parametrize("loss", ["nested", "reconstruction", "energy"])
+def test_losses_and_gradients_are_the_same_streamed(data, loss):
+    value, gradients = losses_and_gradients(data[1], None, 1, loss)
     for held, threads in ((300, 1), (300, 2), (1, 1), (None, 2)):
-        other, others = losses_and_gradients(data[1], held, threads, energy)
-        assert other == loss
+        other, others = losses_and_gradients(data[1], held, threads, loss)
+        assert other == value
         for one, two in zip(gradients, others, strict=True):
             np.testing.assert_array_equal(two, one)
 

@@ -304,7 +304,11 @@ def test_the_config_offers_the_library_s_choices():
     offered = {path: list(node["enum"]) for path, node in schema.all_keys() if "enum" in node}
     assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
     assert tuple(offered.pop("dataset.variable_genes_by")) == VARIABLE_GENES_BY
-    for key in ("normalize", "transform", "loss"):  # the config's own choice, which the plan settles
+    for key in (
+        "normalize",
+        "transform",
+        "loss",
+    ):  # the config's own choice, which the plan settles
         offered[key].remove("auto")
     assert {key: tuple(values) for key, values in offered.items()} == CHOICES
     assert {loss for losses in LOSSES.values() for loss in losses} == set(CHOICES["loss"])

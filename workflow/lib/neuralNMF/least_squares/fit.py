@@ -11,7 +11,7 @@ from neuralNMF.cells.scaling import Scaling, fit_scaling
 from neuralNMF.cells.stream import SAMPLE_CELLS, dataset_products, draw_sample, sample_products
 from neuralNMF.least_squares.later_starts import best_nested, merged, of_programs
 from neuralNMF.least_squares.learned import LearnedNMF
-from neuralNMF.least_squares.network import NeuralNMF
+from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.least_squares.optimize import make_optimizer
 from neuralNMF.least_squares.starts import (
     first_programs,
@@ -19,11 +19,12 @@ from neuralNMF.least_squares.starts import (
     random_theta,
     unit_usages,
 )
+from neuralNMF.options import LayerOptions
 from neuralNMF.solvers.gram import times_small
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
-from neuralNMF.training.loop import Training, joined
-from neuralNMF.training.supported import given_up, supported, without
+from neuralNMF.training.loop import Training
+from neuralNMF.training.supported import Round, train_supported
 
 
 def fit_least_squares(context: FitContext) -> Fitted:
@@ -44,30 +45,26 @@ def fit_least_squares(context: FitContext) -> Fitted:
     scaling = fit_scaling(context.dataset, *normalization, precision)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
     thetas, started = _start(context, scaling, products)
-    rounds: list[Training] = []
-    while True:
-        network = _network(context, products, thetas)
+
+    def run(thetas: list[Tensor], _: list[Tensor], joint: bool, done: int) -> Round[Pass]:
+        network = _network(options, products, thetas, joint=joint)
         optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
-        done = sum(training.epochs for training in rounds)
-        rounds.append(context.train(network, optimizer, done))
+        record = context.train(network, optimizer, done)
         with torch.no_grad():
             solved = network(products)
-        thetas = [theta.detach() for theta in network.thetas]
-        masses = [program_t.sum(0) for program_t in solved.programs_t]
-        kept = supported(thetas, masses, options.min_support)
-        if not given_up(thetas, kept):
-            break
-        thetas = without(thetas, kept)
-        # Their memory is needed for the next ones.
-        del network, optimizer, solved
+        programs_t = [program_t.detach() for program_t in solved.programs_t]
+        return Round(solved, [theta.detach() for theta in network.thetas], programs_t, record)
+
+    trained, record = train_supported(run, thetas, [], options)
+    error = trained.result.error.item()
     return Fitted(
-        thetas,
-        [program_t.detach() for program_t in solved.programs_t],
+        trained.thetas,
+        trained.programs_t,
         started,
-        joined(rounds),
+        record,
         scaling.cells,
         scaling.genes,
-        figures={"mse": solved.error.item() / (float(products.shape[0]) * products.shape[1])},
+        figures={"mse": error / (float(products.shape[0]) * products.shape[1])},
     )
 
 
@@ -128,9 +125,8 @@ def _sample(context: FitContext, scaling: Scaling, products: Products) -> Produc
 
 
 def _network(
-    context: FitContext, products: Products, thetas: list[Tensor]
+    options: LayerOptions, products: Products, thetas: list[Tensor], *, joint: bool
 ) -> NeuralNMF | LearnedNMF:
-    options = context.options
     network: NeuralNMF | LearnedNMF
     network = NeuralNMF(thetas, loss=options.loss, threads=products.threads)
     if options.beta == "learned":
@@ -138,7 +134,7 @@ def _network(
         with torch.no_grad():
             solved = network(products).programs_t
         network = LearnedNMF(thetas, solved if options.loss == "nested" else solved[-1:])
-    if not options.joint:
+    if not joint:
         earlier = [*network.thetas[:-1]]
         if isinstance(network, LearnedNMF):
             earlier += network.programs_t[:-1]

@@ -23,9 +23,9 @@ from neuralNMF.poisson.starts import Start, first_start, later_start, random_sta
 from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
-from neuralNMF.training.loop import Optimizer, Training, joined
+from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
-from neuralNMF.training.supported import given_up, supported, without
+from neuralNMF.training.supported import Round, train_supported
 
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
 
@@ -42,24 +42,19 @@ def fit_poisson(context: FitContext) -> Fitted:
     labels = None if options.guide == 0 else dataset_labels(dataset, options.labels)
     counts = dataset_counts(dataset, context.place, options.data_mem_size)
     start = _start(context, counts, labels)
-    thetas, programs_t = start.thetas, start.programs_t
-    rounds: list[Training] = []
-    while True:
-        network = _network(thetas, programs_t, options, labels)
-        done = sum(training.epochs for training in rounds)
-        rounds.append(context.train(network, _optimizer(network, counts, options), done))
+
+    def run(
+        thetas: list[Tensor], programs_t: list[Tensor], joint: bool, done: int
+    ) -> Round[PoissonNetwork]:
+        network = _network(thetas, programs_t, options, labels, joint=joint)
+        record = context.train(network, _optimizer(network, counts, options), done)
         network.finish()
         thetas = [theta.detach() for theta in network.thetas]
-        with torch.no_grad():
-            usages = layer_usages(thetas, counts.threads) if network.nested else []
-            programs_t = [program_t.detach() for program_t in network.programs(counts, usages)]
-            of_layer_1 = network.behind(programs_t[-1])[0]
-        masses = [program_t.sum(0) for program_t in programs_t]
-        kept = supported(thetas, masses, options.min_support)
-        if not given_up(thetas, kept):
-            break
-        thetas = without(thetas, kept)
-        programs_t = [part[:, columns] for part, columns in zip(programs_t, kept, strict=True)]
+        return Round(network, thetas, _programs(network, counts), record)
+
+    trained, record = train_supported(run, start.thetas, start.programs_t, options)
+    network, thetas, programs_t = trained.result, trained.thetas, trained.programs_t
+    of_layer_1 = network.behind(programs_t[-1])[0].detach()
     if options.beta == "learned" and not network.nested:
         programs_t = _programs_of_usage(counts, thetas, programs_t)
     predictions = {}
@@ -70,7 +65,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         thetas,
         programs_t,
         start.record,
-        joined(rounds),
+        record,
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),
@@ -94,6 +89,13 @@ def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
     )
 
 
+def _programs(network: PoissonNetwork, counts: Counts) -> list[Tensor]:
+    """beta_l transposed (M, k_l) at the parameters, l = 1 ... L."""
+    with torch.no_grad():
+        usages = layer_usages(list(network.thetas), counts.threads) if network.nested else []
+        return [program_t.detach() for program_t in network.programs(counts, usages)]
+
+
 def _optimizer(network: PoissonNetwork, counts: Counts, options: LayerOptions) -> Optimizer:
     if options.optimizer == "auto":
         return Multiplicative(network, counts)
@@ -105,6 +107,8 @@ def _network(
     programs_t: Sequence[Tensor],
     options: LayerOptions,
     labels: Labels | None,
+    *,
+    joint: bool,
 ) -> PoissonNetwork:
     """The network at some factors, with the layers held that are not to be trained."""
     guide = None
@@ -121,7 +125,7 @@ def _network(
         programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)
         network = PmfPoisson(thetas, prior, programs_t, guide, nested=nested)
-    if not options.joint:
+    if not joint:
         held = [*network.thetas[:-1]]
         if isinstance(network, LearnedPoisson):
             held += network.programs_t[:-1]
