@@ -24,7 +24,7 @@ def test_shipped_config(real: Workflow, path: Path):
     }
     assert jobs["create_dataset"] == len(config["samples"])
     runs = len(config.get("runs", ["main"]))
-    assert jobs["plot_theta"] == jobs["plot_beta"] == depth * runs
+    assert jobs["plot_theta"] == jobs["plot_beta"] == runs
 
 
 def test_default_config_needs_no_arguments(real: Workflow):
