@@ -220,8 +220,8 @@ def test_a_sample_is_said_in_the_title(two_layers):
 
 def test_names_stand_as_they_are_written():
     labels = as_labels(pd.Series(["$x$ and $y", "β-cells", "T\u7ec6"] * 4, name="$a$"))
-    programs = Programs(["P1 $G_1$ $G_2$", "P2 a"], np.arange(2), np.zeros(2, dtype=bool))
-    figure = plot_usage(np.full((12, 2), 50.0), layer=1, programs=programs, labels=labels)
+    programs = Programs(["P1 $G_1$ $G_2$", *"abcd"], np.arange(5), np.zeros(5, dtype=bool))
+    figure = plot_usage(np.full((12, 5), 20.0), layer=1, programs=programs, labels=labels)
     figure.draw_without_rendering()  # warnings are errors: a letter without a font would be one
     (legend,) = figure.legends
     first = legend.get_texts()[0]
@@ -271,7 +271,9 @@ def test_cells_without_counts_and_common_limit():
     shares = np.zeros((50, 3))
     assert common_limit([shares]) == 5
     assert common_limit([shares, shares + 33]) == 35
-    plot_usage(shares, layer=1, programs=plain_programs(np.ones(3, dtype=bool))).draw_without_rendering()
+    plot_usage(
+        shares, layer=1, programs=plain_programs(np.ones(3, dtype=bool))
+    ).draw_without_rendering()
 
 
 def test_hierarchy_is_drawn_in_the_order_of_the_tree():

@@ -42,6 +42,9 @@ def test_samples_times_runs(real: Workflow):
     assert jobs["create_dataset"] == 3
     assert jobs["train_layer1"] == 6
     assert jobs["train_layer2"] == jobs["train_layer3"] == 3
+    # Runs of another depth have other files, so rules of their own.
+    assert jobs["plot_theta"] == jobs["plot_theta_1_layers"] == 3
+    assert jobs["plot_beta"] == jobs["plot_beta_1_layers"] == 3
 
 
 def test_an_input_is_never_taken_for_an_output(real: Workflow):
