@@ -31,6 +31,9 @@ def test_scripts(script: Path):
     assert "nmf_workflow.script" in found
     assert ("torch" in found) == ("numba" in found) == (script.stem == "train_layer")
     assert "anndata" not in found
+    assert ("pandas" in found) == (script.stem not in ("simulate", "write_h5"))
+    if script.stem.startswith("plot_"):
+        assert not {"scipy", "matplotlib.pyplot"} & found
     assert ("matplotlib" in found) == script.stem.startswith("plot_")
 
 

@@ -33,7 +33,7 @@ def rule(tmp_path):
         betas,
         [np.zeros(5, dtype=bool), np.zeros(3, dtype=bool)],
         pd.DataFrame({"lineage": ["T", "B"] * 40}, index=[f"c{i}" for i in range(80)]),
-        pd.DataFrame({"symbol": names}, index=[f"ENSG{i}" for i in range(40)]),
+        pd.DataFrame({"symbol": names, "gene_scale": 1.0}, index=[f"ENSG{i}" for i in range(40)]),
         pd.DataFrame(
             {"depth": [1, 2], "phase": "start", "epoch": 1, "loss": [2.0, 1.0], "mse": [2.0, 1.0]}
         ),
@@ -41,11 +41,10 @@ def rule(tmp_path):
     )
     save_model(tmp_path / "layer2.h5nnmf", model)
 
-    def run(script: str, layer: int | None = None, *, outputs: dict[str, str], **params) -> str:
+    def run(script: str, *, outputs: dict[str, list[str]], **params) -> str:
         snakemake = SimpleNamespace(
             input=Named(model=str(tmp_path / "layer2.h5nnmf")),
-            output=Named(**{key: str(tmp_path / name) for key, name in outputs.items()}),
-            wildcards=SimpleNamespace(layer=str(layer)),
+            output=Named(**{k: [str(tmp_path / name) for name in v] for k, v in outputs.items()}),
             params=Named(**params),
             log=[str(tmp_path / "log.txt")],
             threads=1,
@@ -56,62 +55,42 @@ def rule(tmp_path):
     return run
 
 
-def both(stem: str) -> dict[str, str]:
-    """A picture's two files, as the rules name them."""
-    return {"png": f"{stem}.png", "pdf": f"{stem}.pdf"}
-
-
-# Names that say nothing: which layer is drawn is the rule's wildcard.
-THETA = ("plot_theta.py", {"labels": "lineage", "max_cells": 50})
+# Names that say nothing: what is drawn follows from the rule's order.
+THETA = {
+    "theta": ["a.png", "a.pdf", "b.png", "b.pdf"],
+    "hierarchy": ["c.png", "c.pdf"],
+}
+BETA = {
+    "beta": ["a.png", "a.pdf", "b.png", "b.pdf"],
+    "tables": ["a.tsv", "b.tsv"],
+    "loss": ["c.png", "c.pdf"],
+}
 
 
 def test_theta(rule, tmp_path):
-    script, params = THETA
-    rule(script, 2, outputs=both("any"), **params)
-    rule(script, 1, outputs=both("other"), **params)
-    assert all((tmp_path / f"any.{kind}").stat().st_size > 1000 for kind in ("png", "pdf"))
-    assert (tmp_path / "any.png").read_bytes() != (tmp_path / "other.png").read_bytes()
-
-
-def test_hierarchy(rule, tmp_path):
-    rule("plot_hierarchy.py", 2, outputs=both("any"))
-    assert all((tmp_path / f"any.{kind}").stat().st_size > 1000 for kind in ("png", "pdf"))
-
-
-@pytest.mark.parametrize(
-    ("script", "layer", "params"),
-    [(*THETA[:1], 3, THETA[1]), ("plot_hierarchy.py", 1, {}), ("plot_hierarchy.py", 3, {})],
-)
-def test_a_layer_that_is_not_there_ends_in_one_sentence(rule, tmp_path, script, layer, params):
-    with pytest.raises(SystemExit) as end:
-        rule(script, layer, outputs=both("any"), **params)
-    assert end.value.code == 1
-    log = (tmp_path / "log.txt").read_text()
-    assert f"no such picture of layer {layer}: the run has 2 layers" in log
-    assert "Traceback" not in log
-    assert not (tmp_path / "any.png").exists()
+    assert rule("plot_theta.py", outputs=THETA, labels="lineage", max_cells=50) == ""
+    files = [tmp_path / name for names in THETA.values() for name in names]
+    assert all(file.stat().st_size > 1000 for file in files)
+    assert len({file.read_bytes() for file in files}) == len(files)
+    assert all(file.read_bytes().startswith(b"%PDF") == (file.suffix == ".pdf") for file in files)
 
 
 def test_a_missing_label_column_ends_in_one_sentence(rule, tmp_path):
     with pytest.raises(SystemExit) as end:
-        rule("plot_theta.py", 1, outputs=both("any"), labels="celltype", max_cells=50)
+        rule("plot_theta.py", outputs=THETA, labels="celltype", max_cells=50)
     assert end.value.code == 1
     log = (tmp_path / "log.txt").read_text()
     assert "no column 'celltype'" in log and "lineage" in log
     assert "Traceback" not in log
-    assert not (tmp_path / "any.png").exists()
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_beta(rule, tmp_path):
-    outputs = {**both("any"), "table": "any.tsv"}
-    rule("plot_beta.py", 2, outputs=outputs, top_n=4, max_thresh=500)
-    assert all((tmp_path / name).exists() for name in outputs.values())
-    table = pd.read_csv(tmp_path / "any.tsv", sep="\t")
-    assert len(table) == 3 * 4
-    row = table.iloc[0]
+    rule("plot_beta.py", outputs=BETA, top_n=4, max_thresh=500)
+    assert all((tmp_path / name).exists() for names in BETA.values() for name in names)
+    fine, coarse = (pd.read_csv(tmp_path / name, sep="\t") for name in BETA["tables"])
+    assert len(fine) == 5 * 4 and len(coarse) == 3 * 4
+    row = fine.iloc[0]
     assert row.gene_id == row.symbol.replace("G", "ENSG")
-
-
-def test_loss(rule, tmp_path):
-    rule("plot_loss.py", outputs=both("loss"))
-    assert (tmp_path / "loss.png").exists() and (tmp_path / "loss.pdf").exists()
+    assert set(fine.program_parent) <= {"P1", "P2", "P3"}
+    assert coarse.program_parent.isna().all()

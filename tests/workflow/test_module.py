@@ -123,7 +123,7 @@ def test_a_module_s_rules_are_the_workflow_s(real: Workflow):
 def test_a_module_leaves_the_other_workflow_its_targets(real: Workflow):
     jobs = importer(real.folder, ROOT).plan()
     assert jobs["count"] == jobs["nmf_train_layer2"] == 1
-    assert "nmf_plot_loss" not in jobs
+    assert "nmf_plot_beta" not in jobs
 
 
 def test_a_module_needs_samples_of_the_other_workflow(real: Workflow):

@@ -11,7 +11,7 @@ def changed(**keys) -> dict:
     return {**copy.deepcopy(SMALL), **keys}
 
 
-ALL_PLOTS = {"plot_theta": 2, "plot_hierarchy": 1, "plot_beta": 2, "plot_loss": 1}
+ALL_PLOTS = {"plot_theta": 1, "plot_beta": 1}
 
 
 def test_everything_runs_once(stubbed: Workflow, done: Workflow):
@@ -30,22 +30,16 @@ def test_everything_runs_once(stubbed: Workflow, done: Workflow):
 @pytest.mark.parametrize(
     ("change", "jobs"),
     [
-        pytest.param({"plots": {"top_n": 5}}, {"plot_beta": 2}, id="top_n"),
-        pytest.param({"plots": {"max_thresh": 9}}, {"plot_beta": 2}, id="max_thresh"),
-        pytest.param({"plots": {"max_cells": 50}}, {"plot_theta": 2}, id="max_cells"),
+        pytest.param({"plots": {"top_n": 5}}, {"plot_beta": 1}, id="top_n"),
+        pytest.param({"plots": {"max_thresh": 9}}, {"plot_beta": 1}, id="max_thresh"),
+        pytest.param({"plots": {"max_cells": 50}}, {"plot_theta": 1}, id="max_cells"),
         pytest.param({"epochs": [5, 7]}, {"train_layer2": 1, **ALL_PLOTS}, id="epochs of layer 2"),
         pytest.param({"joint": False}, {"train_layer2": 1, **ALL_PLOTS}, id="joint"),
         pytest.param({"seed": 1}, {"train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}, id="seed"),
-        pytest.param({"layers": [4]}, {"plot_theta": 1, "plot_beta": 1, "plot_loss": 1}, id="less"),
+        pytest.param({"layers": [4]}, ALL_PLOTS, id="less"),
         pytest.param(
             {"layers": [4, 2, 1]},
-            {
-                "train_layer3": 1,
-                "plot_theta": 3,
-                "plot_hierarchy": 2,
-                "plot_beta": 3,
-                "plot_loss": 1,
-            },
+            {"train_layer3": 1, **ALL_PLOTS},
             id="third layer",
         ),
         pytest.param(
@@ -68,7 +62,7 @@ def test_other_labels_draw_but_do_not_fit(stubbed: Workflow):
     config = changed(samples={"mine": {"input": "mine.h5ad"}})
     stubbed.run(config=config)
     config["samples"]["mine"]["labels"] = "celltype"
-    assert stubbed.plan(config=config) == {"count_cells": 1, "plot_theta": 2}
+    assert stubbed.plan(config=config) == {"count_cells": 1, "plot_theta": 1}
     # Both at once: neither hides the other.
     both = stubbed.plan(config={**config, "epochs": 6})
     assert both == {"count_cells": 1, "train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}
@@ -79,7 +73,7 @@ def test_values_swapped_between_keys(done: Workflow):
     swapped = changed(samples={"tiny": {"simulate": {"cells": 80, "genes": 60, "programs": 3}}})
     assert done.plan(config=swapped)["simulate"] == 1
     swapped = changed(plots={"top_n": 50, "max_thresh": 10})
-    assert done.plan(config=swapped) == {"plot_beta": 2}
+    assert done.plan(config=swapped) == {"plot_beta": 1}
 
 
 def test_changed_input_reruns(stubbed: Workflow):
@@ -126,11 +120,15 @@ def test_a_second_config_file_adds_to_the_first(done: Workflow):
         "train_layer1": 1,
         "train_layer2": 1,
         "train_layer3": 1,
-        "plot_theta": 3,
-        "plot_hierarchy": 2,
-        "plot_beta": 3,
-        "plot_loss": 1,
+        **ALL_PLOTS,
     }
+
+
+def test_one_picture_may_be_asked_for(done: Workflow):
+    folder = "results/tiny/main"
+    assert done.plan(f"{folder}/theta_l1.png", "--force", config=SMALL) == {"plot_theta": 1}
+    assert done.plan(f"{folder}/loss.pdf", "--force", config=SMALL) == {"plot_beta": 1}
+    assert "theta_l3" in done.run(f"{folder}/theta_l3.png", config=SMALL, check=False).text
 
 
 def test_keys_on_the_command_line(stubbed: Workflow):

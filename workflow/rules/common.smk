@@ -2,7 +2,7 @@
 import neuralNMF
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
-from nmf_workflow.params import Plan, depth, one_of, simulated, targets
+from nmf_workflow.params import Plan, depth, one_of, picture_rules, simulated, targets
 from nmf_workflow.resources import Needs, mem_mb, runtime
 
 try:
@@ -25,4 +25,3 @@ MAX_THREADS = 8
 wildcard_constraints:
     sample=one_of(CONFIG.samples),
     run=one_of(CONFIG.runs),
-    layer=r"[0-9]+",

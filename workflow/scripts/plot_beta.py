@@ -1,32 +1,51 @@
-"""Draw and list the top genes of each program of a layer."""
+"""Draw and list the genes that mark each program of each layer, and draw the training's loss."""
 
+from neuralNMF.evidence.markers import top_markers
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
 from neuralNMF.io.tables import write_table
 from neuralNMF.plots.beta import plot_top_genes
-from neuralNMF.plots.programs import top_genes_table
-from nmf_workflow.script import layer_to_draw, run
+from neuralNMF.plots.layers import judge_layers
+from neuralNMF.plots.loss import plot_loss
+from neuralNMF.plots.programs import programs_table
+from nmf_workflow.script import pairs, run
 
 
 def main(snakemake):
-    """Model in, one picture and one table out."""
-    params = snakemake.params
+    """Model in; a picture and a table a layer out, and the picture of the loss."""
+    params, output = snakemake.params, snakemake.output
     model = load_model(snakemake.input.model)
-    layer = layer_to_draw(snakemake.wildcards, len(model.layers))
-    beta, symbols = model.betas[layer - 1], model.var["symbol"].to_numpy()
-    table = top_genes_table(beta, symbols, model.var.index.to_numpy(), params.top_n)
-    write_table(table, snakemake.output.table)
-    for path in (snakemake.output.png, snakemake.output.pdf):
-        # A figure for each file: saving one settles its layout, and the second would differ.
+    var = model.var
+    symbols, ids = var["symbol"].to_numpy(), var.index.to_numpy()
+    layers = judge_layers(
+        model.thetas,
+        model.usages,
+        model.betas,
+        symbols,
+        dead=model.dead,
+        gene_scale=var["gene_scale"].to_numpy(),
+    )
+    parents = [*layers.tree.parents, None]
+    for layer, (files, path) in enumerate(
+        zip(pairs(output.beta), output.tables, strict=True), start=1
+    ):
+        beta, evidence = model.betas[layer - 1], layers.evidence[layer - 1]
+        table = programs_table(
+            beta, symbols, ids, evidence, parents=parents[layer - 1], top_n=params.top_n
+        )
+        write_table(table, path)
         figure = plot_top_genes(
             beta,
             symbols,
             layer=layer,
             top_n=params.top_n,
             max_thresh=params.max_thresh,
-            dead=model.dead[layer - 1],
+            programs=layers.programs[layer - 1],
+            genes=top_markers(beta, evidence.markers, params.top_n),
         )
-        save_figure(figure, path)
+        save_figure(figure, *files)
+    figure = plot_loss(model.history, loss_name=f"{model.info.get('loss', 'training')} loss")
+    save_figure(figure, *output.loss)
 
 
 run(main, snakemake)

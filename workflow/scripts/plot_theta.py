@@ -1,28 +1,50 @@
-"""Draw how the cells use the programs of a layer."""
+"""Draw how the cells use the programs of each layer, and how layers make up each other."""
 
 import numpy as np
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
 from neuralNMF.labels import label_column
+from neuralNMF.plots.hierarchy import plot_hierarchy
+from neuralNMF.plots.labels import as_labels
+from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.theta import plot_theta
-from nmf_workflow.script import layer_to_draw, run
+from nmf_workflow.script import pairs, run
 
 
 def main(snakemake):
-    """Model in, one picture out in every format that the outputs name."""
-    labels = snakemake.params.labels
+    """Model in; a picture a layer out, and one for each two that follow each other."""
+    params, output = snakemake.params, snakemake.output
     model = load_model(snakemake.input.model)
-    layer = layer_to_draw(snakemake.wildcards, len(model.layers))
-    figure = plot_theta(
-        model.usages,
-        layer,
-        dead=model.dead[layer - 1],
-        rng=np.random.default_rng(0),
-        labels=label_column(model.obs, labels) if labels else None,
-        max_cells=snakemake.params.max_cells,
+    labels = as_labels(label_column(model.obs, params.labels)) if params.labels else None
+    usages, var = model.usages, model.var
+    layers = judge_layers(
+        model.thetas,
+        usages,
+        model.betas,
+        var["symbol"].to_numpy(),
+        dead=model.dead,
+        gene_scale=var["gene_scale"].to_numpy(),
     )
-    for path in snakemake.output:
-        save_figure(figure, path)
+    for layer, files in enumerate(pairs(output.theta), start=1):
+        figure = plot_theta(
+            usages,
+            layer,
+            programs=layers.programs[layer - 1],
+            parents=layers.above(layer),
+            rng=np.random.default_rng(0),
+            labels=labels,
+            max_cells=params.max_cells,
+        )
+        save_figure(figure, *files)
+    for layer, files in enumerate(pairs(output.hierarchy), start=2):
+        figure = plot_hierarchy(
+            model.thetas[layer - 1],
+            layer=layer,
+            fine=layers.programs[layer - 2],
+            coarse=layers.programs[layer - 1],
+            fine_usage=usages[layer - 2],
+        )
+        save_figure(figure, *files)
 
 
 run(main, snakemake)

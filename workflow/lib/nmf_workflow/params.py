@@ -53,22 +53,47 @@ def targets(config: Config) -> list[str]:
 
 def of_run(config: Config, sample: str, run: str) -> list[str]:
     """The final model, the pictures and the tables of one run of one sample."""
-    folder = f"results/{sample}/{run}"
-    layers = range(1, len(config.runs[run]["layers"]) + 1)
-    names = [
-        f"layer{layers[-1]}.h5nnmf",
-        *both("loss"),
-        *(name for layer in layers for name in both(f"theta_l{layer}")),
-        *(name for layer in layers[1:] for name in both(f"hierarchy_l{layer}")),
-        *(name for layer in layers for name in both(f"beta_l{layer}_top")),
-        *(f"programs_l{layer}.tsv" for layer in layers),
-    ]
-    return [f"{folder}/{name}" for name in names]
+    last = len(config.runs[run]["layers"])
+    names = [f"layer{last}.h5nnmf", *(name for part in drawn(last).values() for name in part)]
+    return [f"results/{sample}/{run}/{name}" for name in names]
+
+
+def drawn(layers: int) -> dict[str, list[str]]:
+    """Pictures and tables of a run of so many layers, by kind; a picture is a PNG and a PDF."""
+    all_layers = range(1, layers + 1)
+    return {
+        "theta": [name for layer in all_layers for name in both(f"theta_l{layer}")],
+        "hierarchy": [name for layer in all_layers[1:] for name in both(f"hierarchy_l{layer}")],
+        "beta": [name for layer in all_layers for name in both(f"beta_l{layer}_top")],
+        "tables": [f"programs_l{layer}.tsv" for layer in all_layers],
+        "loss": both("loss"),
+    }
 
 
 def both(stem: str) -> list[str]:
     """A picture's two files."""
     return [f"{stem}.png", f"{stem}.pdf"]
+
+
+def picture_rules(config: Config) -> list[tuple[str, list[str], dict[str, list[str]]]]:
+    """What the rules of pictures are made for, one a number of layers, the deepest first.
+
+    Returns
+    -------
+    list of (str, list of str, dict)
+        What is added to the rules' names (nothing for the deepest runs), the names of the runs,
+        and their files by kind, with the wildcards ``{sample}`` and ``{run}``.
+    """
+    depths = sorted({len(run["layers"]) for run in config.runs.values()}, reverse=True)
+    rules = []
+    for layers in depths:
+        runs = [name for name, run in config.runs.items() if len(run["layers"]) == layers]
+        files = {
+            kind: [f"results/{{sample}}/{{run}}/{name}" for name in names]
+            for kind, names in drawn(layers).items()
+        }
+        rules.append(("" if layers == depths[0] else f"_{layers}_layers", runs, files))
+    return rules
 
 
 def simulated(config: Config) -> list[str]:

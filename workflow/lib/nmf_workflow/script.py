@@ -3,11 +3,11 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neuralNMF.errors import InputError, NeuralNMFError
+from neuralNMF.errors import NeuralNMFError
 
 logger = logging.getLogger("neuralNMF")
 
@@ -43,30 +43,9 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         stop_logging(handlers)
 
 
-def layer_to_draw(wildcards: Any, depth: int, *, first: int = 1) -> int:
-    """The layer that a picture's file name asks for.
-
-    Parameters
-    ----------
-    wildcards
-        Of the rule, with ``layer``.
-    depth
-        Layers of the model.
-    first
-        The first layer of which there is such a picture.
-
-    Raises
-    ------
-    InputError
-        If there is no such picture of this layer.
-    """
-    layer = int(wildcards.layer)
-    if not first <= layer <= depth:
-        raise InputError(
-            f"There is no such picture of layer {layer}: the run has {depth} layers, and the first "
-            f"that is drawn is layer {first}."
-        )
-    return layer
+def pairs(files: Sequence[str]) -> list[tuple[str, str]]:
+    """The two files of each picture, of a rule's files one after the other."""
+    return list(zip(files[::2], files[1::2], strict=True))
 
 
 def start_logging(path: Path | None) -> list[logging.Handler]:

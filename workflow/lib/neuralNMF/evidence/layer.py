@@ -1,5 +1,6 @@
 """All that helps to judge the programs of one layer: names, support, flags, markers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,21 @@ def layer_evidence(
     flags = [_flags(bool(dead[k]), cells[k], symbols[genes]) for k, genes in enumerate(best)]
     names = [_name(k, flags[k], symbols[genes[:IN_NAME]]) for k, genes in enumerate(best)]
     return LayerEvidence(names, cells, flags, markers)
+
+
+def evidence_of_layers(
+    usages: Sequence[np.ndarray],
+    betas: Sequence[np.ndarray],
+    symbols: np.ndarray,
+    *,
+    dead: Sequence[np.ndarray],
+    gene_scale: np.ndarray | None = None,
+) -> list[LayerEvidence]:
+    """`layer_evidence` of every layer, each argument with an entry a layer."""
+    return [
+        layer_evidence(usage, beta, symbols, dead=gone, gene_scale=gene_scale)
+        for usage, beta, gone in zip(usages, betas, dead, strict=True)
+    ]
 
 
 def _flags(dead: bool, cells: float, symbols: np.ndarray) -> tuple[str, ...]:

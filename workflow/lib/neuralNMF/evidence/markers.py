@@ -1,9 +1,8 @@
 """Marker score: which genes tell a program from the other programs of its layer.
 
 The relevance of Sievert & Shirley for words of a topic, with the layer's other programs in the
-place of the corpus. Of the published scores that were measured it finds known markers most often
-on blood cells, lymph node and lung, beside those of highest correlation with the usage
-(docs/method.md has the table).
+place of the corpus. Of the published scores that were measured on blood cells, lymph node and
+lung it finds known markers most often (docs/method.md has the table).
 """
 
 from dataclasses import dataclass

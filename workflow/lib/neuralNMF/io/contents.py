@@ -1,14 +1,18 @@
 """What every format of counts is reduced to: names, tables, and rows of an unchecked matrix."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
+
+if TYPE_CHECKING:  # writing simulated counts needs none of it
+    import pandas as pd
 
 
 class RowSource(Protocol):

@@ -1,13 +1,30 @@
-"""Picture of the genes that make each program."""
+"""Picture of the genes that mark each program."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from neuralNMF.errors import InputError
 from neuralNMF.plots.programs import PER, top_genes
-from neuralNMF.plots.style import COLOUR_MAP, FAINT, font_size, name_programs, new_figure
+from neuralNMF.plots.style import (
+    COLOUR_MAP,
+    FAINT,
+    Programs,
+    draw_title,
+    font_size,
+    grey_columns,
+    name_programs,
+    new_figure,
+    plain_programs,
+    short,
+    title_inches,
+    verbatim,
+)
 
 TALLEST = 100.0  # inches; a taller picture opens in few programs
+TALL = 6.0  # inches from which programs are named at both ends
+LONGEST_GENE = 24  # letters
 
 
 def plot_top_genes(
@@ -17,7 +34,8 @@ def plot_top_genes(
     layer: int,
     top_n: int = 10,
     max_thresh: float = 50.0,
-    dead: np.ndarray | None = None,
+    programs: Programs | None = None,
+    genes: Sequence[np.ndarray] | None = None,
 ) -> Figure:
     """Draw a heat map of the top genes of every program, genes x programs.
 
@@ -36,8 +54,11 @@ def plot_top_genes(
         Genes a program.
     max_thresh : float
         End of the colours, per 10,000; the same for all layers makes them comparable.
-    dead : ndarray of bool or None, (k,)
-        Programs that no cell uses; None: those whose row is 0.
+    programs : Programs or None
+        In the order of the tree; None: as they are, dead where the row is 0.
+    genes : sequence of ndarray of int or None
+        Columns of each program's genes, the best first: its markers. None: those with the
+        highest loadings.
 
     Returns
     -------
@@ -51,17 +72,25 @@ def plot_top_genes(
     """
     if not max_thresh > 0:
         raise InputError(f"max_thresh must be above 0, not {max_thresh}.")
-    programs = len(beta)
-    dead = ~np.any(beta > 0, axis=1) if dead is None else dead
-    genes, owners = gene_order(beta, top_n)
-    if len(genes) == 0:
+    count = len(beta)
+    kind = "top" if genes is None else "marker"
+    lists = top_genes(beta, top_n) if genes is None else [best[:top_n] for best in genes]
+    programs = plain_programs(~np.any(beta > 0, axis=1)) if programs is None else programs
+    rows, owners = gene_order(beta, lists, programs.order)
+    if len(rows) == 0:
         raise InputError(f"All programs of layer {layer} are dead: there are no top genes to draw.")
-    loadings = PER * beta[:, genes].T
+    loadings = PER * beta[np.ix_(programs.order, rows)].T
 
-    tall = float(np.clip(TALLEST / len(genes), 0.04, 0.145))
-    wide = float(np.clip(10.0 / programs, 0.18, 0.45))
-    height, width = tall * len(genes), wide * programs
-    figure = new_figure(width + 2.6, max(height, 2.5) + 1.2)
+    tall = float(np.clip(TALLEST / len(rows), 0.04, 0.145))
+    wide = float(np.clip(12.0 / count, 0.18, 0.45))
+    height, width = tall * len(rows), max(wide * count, 1.2)
+    names = [short(str(symbol), LONGEST_GENE) for symbol in symbols[rows]]
+    title = f"Layer {layer}: {top_n} {kind} genes of each program"
+    twice = height > TALL
+    figure = new_figure(
+        max(width + 1.3 + max(map(len, names)) * 0.065, title_inches(title)),
+        max(height, 2.5) + (1 + twice) * programs.inches() + 1.0,
+    )
     axes = figure.add_subplot()
     image = axes.imshow(
         loadings,
@@ -71,15 +100,17 @@ def plot_top_genes(
         vmax=max_thresh,
         interpolation="none",
     )
-    axes.set_yticks(np.arange(len(genes)), symbols[genes], fontsize=font_size(tall, largest=8))
+    grey_columns(axes, loadings, programs.drawn_grey, max_thresh)
+    axes.set_yticks(np.arange(len(rows)), names, fontsize=font_size(tall, largest=8))
+    verbatim(axes.get_yticklabels())
     axes.tick_params(axis="y", length=0, pad=2)
-    axes.tick_params(axis="x", top=True, labeltop=True)
-    name_programs(axes, np.arange(programs), dead, room=wide)
+    axes.tick_params(axis="x", top=twice, labeltop=twice)
+    name_programs(axes, programs, room=width / count)
     for edge in np.flatnonzero(np.diff(owners)) + 0.5:
         axes.axhline(edge, color=FAINT, linewidth=0.5)
     axes.set_xlabel(f"programs of layer {layer}")
     axes.set_ylabel("genes, each with its program")
-    axes.set_title(f"Layer {layer}: top {top_n} genes of each program", fontsize=11)
+    draw_title(figure, title)
     # A bar as long as a tall picture could not be read beside the genes.
     share = min(1.0, 4.0 / max(height, 2.5))
     bar = figure.colorbar(image, ax=axes, extend="max", anchor=(0, 1), shrink=share, aspect=22)
@@ -87,30 +118,32 @@ def plot_top_genes(
     return figure
 
 
-def gene_order(beta: np.ndarray, top_n: int) -> tuple[np.ndarray, np.ndarray]:
+def gene_order(
+    beta: np.ndarray, lists: Sequence[np.ndarray], order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Order the top genes of all programs, each once.
-
-    Programs follow in their order, their genes from the highest loading down.
 
     Parameters
     ----------
     beta : ndarray, (k, M)
         Programs.
-    top_n : int
-        Genes a program.
+    lists : sequence of ndarray of int
+        Columns of each program's genes, the best first.
+    order : ndarray of int, (k,)
+        In which programs follow each other; their genes as in their list.
 
     Returns
     -------
     genes : ndarray of int, (n,)
         Columns of `beta`.
     owners : ndarray of int, (n,)
-        The program that each gene is drawn with.
+        The program that each gene is drawn with: of those that list it, the one in which it has
+        the highest loading.
     """
-    listed = np.zeros(beta.shape, dtype=bool)
-    for program, genes in enumerate(top_genes(beta, top_n)):
-        listed[program, genes] = True
-    genes = np.flatnonzero(listed.any(axis=0))
-    among = np.where(listed[:, genes], beta[:, genes], -1)
-    owners = among.argmax(axis=0)
-    order = np.lexsort((genes, -among.max(axis=0), owners))
-    return genes[order], owners[order]
+    owner: dict[int, int] = {}
+    for program in order:
+        for gene in lists[program]:
+            if gene not in owner or beta[program, gene] > beta[owner[gene], gene]:
+                owner[gene] = program
+    drawn = [(gene, k) for k in order for gene in lists[k] if owner[gene] == k]
+    return tuple(np.array(drawn, dtype=int).reshape(-1, 2).T)  # type: ignore[return-value]

@@ -6,58 +6,68 @@ from matplotlib.figure import Figure
 
 from neuralNMF.plots.style import (
     COLOUR_MAP,
-    DEAD_COLOUR,
+    GREY,
+    Programs,
+    draw_title,
     font_size,
     hide_frame,
     name_programs,
     new_figure,
+    plain_programs,
     row_percent,
 )
 
 NUMBERS = 1000  # entries of a composition up to which their values are written in
+BARS = 1.3  # inches
 
 
 def plot_hierarchy(
     theta: np.ndarray,
     *,
     layer: int,
-    fine_dead: np.ndarray | None = None,
-    dead: np.ndarray | None = None,
+    fine: Programs | None = None,
+    coarse: Programs | None = None,
     fine_usage: np.ndarray | None = None,
 ) -> Figure:
     """How each program of layer - 1 (rows) is made up of programs of `layer` (columns).
 
     Parameters
     ----------
-    theta
-        Theta_l (k_{l-1}, k_l); rows sum to about 1 and are drawn as percent of their sum.
-    layer
+    theta : ndarray, (k_{l-1}, k_l)
+        Theta_l; rows sum to about 1 and are drawn as percent of their sum.
+    layer : int
         Number l of the coarser of the two layers, from 2.
-    fine_dead, dead
-        (k_{l-1},) and (k_l,) bool, programs that no cell uses; by default none.
-    fine_usage
-        U_{l-1} (N, k_{l-1}); each program's share of its sum over the cells is drawn as a bar.
-    """
-    fine, coarse = theta.shape
-    fine_dead = np.zeros(fine, dtype=bool) if fine_dead is None else fine_dead
-    dead = np.zeros(coarse, dtype=bool) if dead is None else dead
-    percent = row_percent(np.asarray(theta, dtype=np.float64))
-    # Below the coarse program that a fine one has most of, the purest first; dead ones last.
-    order = np.lexsort((-percent.max(axis=1), percent.argmax(axis=1), fine_dead))
+    fine, coarse : Programs or None
+        Of layers l - 1 and l, in the order of the tree; None: as they are.
+    fine_usage : ndarray or None, (N, k_{l-1})
+        U_{l-1}; each program's share of its sum over the cells is drawn as a bar.
 
-    wide = float(np.clip(9.0 / coarse, 0.18, 0.5))
-    tall = float(np.clip(11.0 / fine, 0.14, 0.27))
-    width, height = wide * coarse, tall * fine
-    figure = new_figure(max(width + 3.4, 5.2), max(height, 1.2) + 1.3)
-    grid = figure.add_gridspec(1, 3, width_ratios=[width, 1.3, 0.18])
+    Returns
+    -------
+    Figure
+        Not yet saved.
+    """
+    rows, columns = theta.shape
+    fine = plain_programs(np.zeros(rows, dtype=bool)) if fine is None else fine
+    coarse = plain_programs(np.zeros(columns, dtype=bool)) if coarse is None else coarse
+    percent = row_percent(np.asarray(theta, dtype=np.float64))
+    percent = percent[np.ix_(fine.order, coarse.order)]
+
+    wide = float(np.clip(12.0 / columns, 0.18, 0.5))
+    tall = float(np.clip(14.0 / rows, 0.14, 0.27))
+    width, height = max(wide * columns, 1.0), tall * rows
+    figure = new_figure(
+        max(width + BARS + fine.inches() + 1.3, 5.2), max(height, 1.2) + coarse.inches() + 1.0
+    )
+    grid = figure.add_gridspec(1, 3, width_ratios=[width, BARS, 0.18])
     heat = figure.add_subplot(grid[0, 0])
-    image = heat.imshow(percent[order], aspect="auto", cmap=COLOUR_MAP, vmin=0, vmax=100)
-    name_programs(heat, np.arange(coarse), dead, room=wide)
-    name_programs(heat, order, fine_dead, axis="y", room=tall)
+    image = heat.imshow(percent, aspect="auto", cmap=COLOUR_MAP, vmin=0, vmax=100)
+    name_programs(heat, coarse, room=width / columns)
+    name_programs(heat, fine, axis="y", room=tall)
     heat.set_xlabel(f"coarse programs (layer {layer})")
     heat.set_ylabel(f"fine programs (layer {layer - 1})")
     if percent.size <= NUMBERS:
-        _write_numbers(heat, percent[order], min(font_size(tall), font_size(wide * 0.55)))
+        _write_numbers(heat, percent, min(font_size(tall), font_size(wide * 0.55)))
 
     bars = figure.add_subplot(grid[0, 1], sharey=heat)
     bars.tick_params(axis="y", labelleft=False, length=0)
@@ -68,12 +78,13 @@ def plot_hierarchy(
     else:
         totals = fine_usage.sum(axis=0, dtype=np.float64)
         share = 100 * totals / max(totals.sum(), np.finfo(float).tiny)
-        bars.barh(np.arange(fine), share[order], color=DEAD_COLOUR, height=0.7)
+        bars.barh(np.arange(rows), share[fine.order], color=GREY, height=0.7)
         bars.set_xlabel("share of all cells'\nexpression (%)", fontsize=8)
         bars.tick_params(axis="x", labelsize=8)
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, 2]))
     bar.set_label("share of the fine program (%)")
-    figure.suptitle(f"Layer {layer - 1} programs as made up of layer {layer} programs", fontsize=11)
+    title = f"Layer {layer - 1} programs as made up of layer {layer} programs"
+    draw_title(figure, title)
     return figure
 
 

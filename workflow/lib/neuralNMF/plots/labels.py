@@ -1,19 +1,55 @@
 """Labels of cells in pictures: their order, their colours, and a sample that keeps them all."""
 
 import re
+import textwrap
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from neuralNMF.errors import InputError
 from neuralNMF.labels import NO_LABEL
+from neuralNMF.plots.style import LETTER, drawable, hide_frame, short, verbatim
 
 OTHER = "other labels"
 MOST_COLOURS = 40
+COLOURS = (
+    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+    "#332288", "#882255", "#999933",
+)  # fmt: skip
+LINE = 36  # letters in a line of the legend
+MANY = 16  # labels from which each has one line
 
 
-def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
-    """Labels as categories of text; missing ones become "no label".
+@dataclass(frozen=True)
+class Labels:
+    """A label for each of N cells.
+
+    Attributes
+    ----------
+    name : str
+        What the legend calls them.
+    names : list of str
+        The labels.
+    codes : ndarray of int, (N,)
+        Each cell's, as its place in `names`.
+    """
+
+    name: str
+    names: list[str]
+    codes: np.ndarray
+
+    def of(self, cells: np.ndarray) -> "Labels":
+        """The labels of some cells, by number."""
+        return Labels(self.name, self.names, self.codes[cells])
+
+
+def as_labels(labels: pd.Series | np.ndarray) -> Labels:
+    """Labels as numbered texts; missing ones become "no label".
 
     Above 40 labels the rarest are put together as "other labels", since a colour each could not
     tell them apart.
@@ -25,8 +61,8 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
 
     Returns
     -------
-    Categorical, (N,)
-        In the order of the labels' own categories if they have any, else sorted.
+    Labels
+        Of the N cells, in the order of the labels' own categories if they have any, else sorted.
     """
     series = pd.Series(np.asarray(labels, dtype=object))
     categories = getattr(getattr(labels, "cat", labels), "categories", None)
@@ -43,7 +79,8 @@ def as_categories(labels: pd.Series | np.ndarray) -> pd.Categorical:
     if text.isna().any():
         text = text.fillna(NO_LABEL)
         names = [*names, NO_LABEL]
-    return pd.Categorical(text, categories=names)
+    codes = pd.Categorical(text, categories=names).codes
+    return Labels(str(getattr(labels, "name", "label")), names, np.asarray(codes, dtype=np.intp))
 
 
 def _by_number(value: object) -> list[tuple[int, int, str]]:
@@ -53,20 +90,83 @@ def _by_number(value: object) -> list[tuple[int, int, str]]:
 
 
 def label_colours(names: list[str]) -> np.ndarray:
-    """Colours for the n names of `as_categories`, (n, 3); greys for what is no label."""
-    import matplotlib  # counting cells by label needs the rest of this module only
+    """Colours for the names of `Labels`, (n, 3); greys for what is no label.
 
-    if len(names) <= 10:
-        palette = np.array(matplotlib.color_sequences["tab10"])
-        # The palette's grey is kept for cells without a label.
-        palette = np.concatenate([palette[:7], palette[8:], palette[7:8] * 0.55])
-    else:
-        palette = np.concatenate([matplotlib.color_sequences[m] for m in ("tab20", "tab20b")])
-    colours = palette[np.arange(len(names)) % len(palette)]
+    The first seven are those of Okabe & Ito, told apart with every kind of colour vision; with
+    three more of Tol's, ten; with more labels, the ten in four shades.
+    """
+    coloured = [name for name in names if name not in (OTHER, NO_LABEL)]
+    ten = np.array([to_rgb(colour) for colour in COLOURS])
+    palette = np.concatenate([ten, 0.55 * ten, 0.5 + 0.5 * ten, 0.3 + 0.45 * ten])
+    colours = np.empty((len(names), 3))
+    for number, name in enumerate(coloured):
+        colours[names.index(name)] = palette[number % len(palette)]
     for grey, name in ((0.5, OTHER), (0.85, NO_LABEL)):
         if name in names:
             colours[names.index(name)] = grey
     return colours
+
+
+def legend_inches(labels: Labels) -> float:
+    """How wide the legend is."""
+    lines = [line for entry in _entries(labels) for line in entry.split("\n")]
+    letters = max(len(labels.name) * 9 / 8, *(len(line) + 8 for line in lines))
+    return 0.4 + letters * LETTER * _legend_size(labels) / 72
+
+
+def draw_labels(figure: Figure, strip: Axes, labels: Labels, order: np.ndarray) -> None:
+    """Colour the cells by their labels in an axes beside them, with a legend of the figure.
+
+    Parameters
+    ----------
+    figure : Figure
+        Gets the legend, at its right.
+    strip : Axes
+        Empty.
+    labels : Labels
+        Of the n cells.
+    order : ndarray of int, (n,)
+        The cells, first to last.
+    """
+    hide_frame(strip)
+    colours = label_colours(labels.names)
+    strip.imshow(colours[labels.codes[order]][:, None, :], aspect="auto", interpolation="none")
+    counts = np.bincount(labels.codes, minlength=len(labels.names))
+    handles = [
+        Patch(color=colour, label=f"{entry} ({count:,})")
+        for entry, colour, count in zip(_entries(labels), colours, counts, strict=True)
+        if count
+    ]
+    legend = figure.legend(
+        handles=handles,
+        title=short(labels.name),
+        loc="outside right upper",
+        fontsize=_legend_size(labels),
+        title_fontsize=9,
+        frameon=False,
+    )
+    verbatim([*legend.get_texts(), legend.get_title()])
+
+
+def _legend_size(labels: Labels) -> float:
+    """Points of the letters."""
+    return 8.0 if len(labels.names) <= MANY else 6.5
+
+
+def _entries(labels: Labels) -> list[str]:
+    """The names as the legend has them: in two lines of a few labels, in one of many.
+
+    What is too long loses its middle, since names often differ in their ends.
+    """
+    many = len(labels.names) > MANY
+    longest = LINE if many else 2 * LINE - 4
+    entries = []
+    for name in map(drawable, labels.names):
+        if len(name) > longest:
+            name = f"{name[: longest // 2]}…{name[-(longest - longest // 2) + 1 :]}"
+        lines = [name] if many else textwrap.wrap(name, LINE) or [name]
+        entries.append("\n".join(lines))
+    return entries
 
 
 def sample_cells(
@@ -74,7 +174,7 @@ def sample_cells(
     max_cells: int,
     *,
     rng: np.random.Generator,
-    labels: pd.Categorical | None = None,
+    labels: Labels | None = None,
 ) -> np.ndarray:
     """Draw the cells of a picture: all of them if there are no more than `max_cells`.
 
@@ -86,8 +186,8 @@ def sample_cells(
         How many to draw at most.
     rng : numpy.random.Generator
         Draws.
-    labels : Categorical or None, (cells,)
-        Drawn in their proportions, each at least once where `max_cells` leaves room.
+    labels : Labels or None
+        Of the cells; drawn in their proportions, each at least once where `max_cells` leaves room.
 
     Returns
     -------
@@ -105,8 +205,8 @@ def sample_cells(
         return np.arange(cells)
     if labels is None:
         return np.sort(rng.choice(cells, size=max_cells, replace=False))
-    codes = np.asarray(labels.codes)
-    counts = np.bincount(codes, minlength=len(labels.categories))
+    codes = labels.codes
+    counts = np.bincount(codes, minlength=len(labels.names))
     quotas = _quotas(counts, max_cells)
     picked = [
         rng.choice(np.flatnonzero(codes == code), size=quota, replace=False)

@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from neuralNMF.errors import InputError
-from neuralNMF.plots.style import FAINT, new_figure
+from neuralNMF.plots.style import BLUE, FAINT, ORANGE, draw_title, new_figure
 
 PHASES = {
-    "start": ("C1", "start: the new layer alone"),
-    "joint": ("C0", "joint: all layers so far"),
+    "start": (ORANGE, "start: the new layer alone"),
+    "joint": (BLUE, "joint: all layers so far"),
 }
 MSE_LABEL = "mean squared error\nper matrix entry"
 LOG_FROM = 5.0  # highest / lowest from which a linear axis would hide the end
@@ -65,7 +65,7 @@ def plot_loss(history: pd.DataFrame, *, loss_name: str = "loss") -> Figure:
     figure.legend(
         handles, labels, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False
     )
-    figure.suptitle("Training", fontsize=11)
+    draw_title(figure, "Training")
     return figure
 
 

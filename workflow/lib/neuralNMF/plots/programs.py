@@ -1,23 +1,15 @@
-"""The top genes of each program as a table, with what helps to judge a program."""
-
-import re
+"""The genes that mark each program as a table, with what helps to judge a program."""
 
 import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.plots.style import program_names
+from neuralNMF.evidence.layer import LayerEvidence
+from neuralNMF.evidence.markers import top_markers
+from neuralNMF.evidence.tree import NO_PARENT
+from neuralNMF.gene_classes import GENE_CLASSES, gene_class_mask
 
 PER = 10_000  # loadings are given per this many, as normalised counts are
-FLAGGED_FROM = 0.5
-
-# Gene symbols of man and mouse. RPS6KA1 and its like are kinases, MRPL1 is not of the ribosome
-# of the cytosol: both are left out.
-CLASSES = {
-    "ribosomal": re.compile(r"RP[SL](\d+(A|X|Y\d)?(L\d?)?|P\d|A)", re.IGNORECASE),
-    "mitochondrial": re.compile(r"MT-.+", re.IGNORECASE),
-    "MALAT1": re.compile(r"MALAT1", re.IGNORECASE),
-}
 
 
 def top_genes(beta: np.ndarray, top_n: int) -> list[np.ndarray]:
@@ -50,15 +42,16 @@ def top_genes(beta: np.ndarray, top_n: int) -> list[np.ndarray]:
     return lists
 
 
-def gene_class(symbol: str) -> str:
-    """Class of a gene by its symbol: one of the names in `CLASSES`, or "" for any other gene."""
-    return next((name for name, pattern in CLASSES.items() if pattern.fullmatch(symbol)), "")
-
-
-def top_genes_table(
-    beta: np.ndarray, symbols: np.ndarray, ids: np.ndarray, top_n: int = 10
+def programs_table(
+    beta: np.ndarray,
+    symbols: np.ndarray,
+    ids: np.ndarray,
+    evidence: LayerEvidence,
+    *,
+    parents: np.ndarray | None = None,
+    top_n: int = 10,
 ) -> pd.DataFrame:
-    """List the top genes of each program, one row a gene.
+    """List the marker genes of each program, one row a gene.
 
     Parameters
     ----------
@@ -66,6 +59,10 @@ def top_genes_table(
         Programs; rows sum to 1, the row of a dead one is 0.
     symbols, ids : ndarray of str, (M,)
         Names of the genes.
+    evidence : LayerEvidence
+        Of the layer.
+    parents : ndarray of int or None, (k,)
+        The program of the next layer that each is part of, or -1; None for the last layer.
     top_n : int
         Genes a program.
 
@@ -75,55 +72,61 @@ def top_genes_table(
         With the columns
 
         - ``program``: P1 ... Pk
-        - ``rank``: 1 for the highest loading
+        - ``rank``: 1 for the best marker
         - ``gene_id``, ``symbol``
-        - ``loading_per_10k``: 10,000 x beta
+        - ``marker_score``: by which they are ranked (`neuralNMF.evidence.markers`)
+        - ``log2_ratio``: log2 of the gene's share of the program's expression over its share of
+          that of all other programs
+        - ``loading_per_10k``: 10,000 x beta, and ``loading_rank``: 1 for the highest loading
         - ``specificity_fraction``: the gene's loading in this program over the sum of its loadings
           in all programs, 0 to 1
-        - ``gene_class``: ribosomal, mitochondrial, MALAT1 or empty
-        - ``program_flag``: "mostly ribosomal" (and so on) if genes of such classes carry at least
-          half of the loading of the program's listed genes, named after the class that carries
-          most: a program of cell quality more often than of cell type
+        - ``gene_class``: ribosomal, mitochondrial, haemoglobin or empty
+        - ``program_name``: with its best markers, as in the pictures
+        - ``program_parent``: the program of the next layer that it is part of; empty in the last
+        - ``program_support_cells``: effective number of cells (`neuralNMF.evidence.support`)
+        - ``program_flag``: empty, or one or several of dead, noise, ribosomal, mitochondrial,
+          haemoglobin (`neuralNMF.evidence.layer`)
 
-        A dead program has one row, with "dead" as its flag and otherwise empty.
+        A program without genes has one row, empty in the columns of genes.
 
     Raises
     ------
     InputError
         `top_n` is below 1.
     """
-    dead = ~np.any(beta > 0, axis=1)
-    names = program_names(np.zeros(len(beta), dtype=bool))
-    totals = beta.sum(axis=0)
+    if top_n < 1:
+        raise InputError(f"top_n must be at least 1, not {top_n}.")
+    totals = beta.sum(axis=0, dtype=np.float64)
     parts = []
-    for program, genes in enumerate(top_genes(beta, top_n)):
-        loadings = beta[program, genes]
-        classes = np.array([gene_class(str(symbol)) for symbol in symbols[genes]], dtype=object)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "program": names[program],
-                    "rank": np.arange(1, len(genes) + 1),
-                    "gene_id": ids[genes],
-                    "symbol": symbols[genes],
-                    "loading_per_10k": PER * loadings.astype(np.float64),
-                    "specificity_fraction": loadings / totals[genes],
-                    "gene_class": classes,
-                    "program_flag": _flag(loadings, classes),
-                }
-            ).astype({"rank": "Int64"})
-        )
-        if dead[program]:
-            row = {"program": [names[program]], "program_flag": ["dead"]}
-            parts[-1] = (
-                pd.DataFrame(row).reindex(columns=parts[-1].columns).astype({"rank": "Int64"})
-            )
+    for k, genes in enumerate(top_markers(beta, evidence.markers, top_n)):
+        ranks = np.empty(beta.shape[1], dtype=int)
+        ranks[np.argsort(-beta[k], kind="stable")] = np.arange(1, beta.shape[1] + 1)
+        columns = {
+            "rank": np.arange(1, len(genes) + 1),
+            "gene_id": ids[genes],
+            "symbol": symbols[genes],
+            "marker_score": evidence.markers.scores[k, genes],
+            "log2_ratio": evidence.markers.log2_ratios[k, genes],
+            "loading_per_10k": PER * beta[k, genes].astype(np.float64),
+            "loading_rank": ranks[genes],
+            "specificity_fraction": beta[k, genes] / totals[genes],
+            "gene_class": _classes(symbols[genes]),
+        }
+        part = pd.DataFrame(columns).astype({"rank": "Int64", "loading_rank": "Int64"})
+        part = part if len(part) else part.reindex([0])
+        parent = NO_PARENT if parents is None else parents[k]
+        part.insert(0, "program", f"P{k + 1}")
+        part["program_name"] = evidence.names[k]
+        part["program_parent"] = "" if parent == NO_PARENT else f"P{parent + 1}"
+        part["program_support_cells"] = evidence.support[k]
+        part["program_flag"] = ", ".join(evidence.flags[k])
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def _flag(loadings: np.ndarray, classes: np.ndarray) -> str:
-    """What a program is flagged as, from its listed genes."""
-    share = {name: loadings[classes == name].sum() for name in CLASSES}
-    if len(loadings) and sum(share.values()) >= FLAGGED_FROM * loadings.sum():
-        return f"mostly {max(share, key=lambda name: share[name])}"
-    return ""
+def _classes(symbols: np.ndarray) -> np.ndarray:
+    """The class of each gene by its symbol, or ""."""
+    classes = np.full(len(symbols), "", dtype=object)
+    for name in GENE_CLASSES:
+        classes[gene_class_mask(symbols, name)] = name
+    return classes

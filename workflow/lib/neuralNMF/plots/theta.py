@@ -7,63 +7,80 @@ N cells, k_l programs of layer l. Usage U_l (N, k_l) carries each cell's express
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from neuralNMF.plots.cluster import Tree, cluster
-from neuralNMF.plots.labels import as_categories, label_colours, sample_cells
+from neuralNMF.plots.labels import Labels, draw_labels, legend_inches, sample_cells
 from neuralNMF.plots.style import (
     COLOUR_MAP,
     FAINT,
+    Programs,
+    draw_title,
+    grey_columns,
     hide_frame,
     name_programs,
     new_figure,
+    plain_programs,
     row_percent,
+    short,
+    title_inches,
+    verbatim,
 )
 
-BRANCHES = 60  # merges drawn of the cells' tree: below, lines run together
-REPEAT = 24  # image columns a program
+TALL = 6.3  # inches of the cells
+LINES = 900  # lines of pixels that this is worth
+BRACKET = 0.3  # inches of a coarser layer's row above the cells
 
 
 def plot_theta(
     usages: Sequence[np.ndarray],
     layer: int,
     *,
-    dead: np.ndarray,
+    programs: Programs,
     rng: np.random.Generator,
-    labels: pd.Series | None = None,
+    parents: Sequence[tuple[Programs, np.ndarray]] = (),
+    labels: Labels | None = None,
     max_cells: int = 5000,
 ) -> Figure:
     """How the cells use the programs of one layer, with the colour scale that all layers share.
 
     Parameters
     ----------
-    usages
+    usages : sequence of ndarray
         U_l (N, k_l) of every layer of the model.
-    layer
+    layer : int
         Number of the layer to draw, from 1.
-    dead
-        (k_l,) bool, the layer's programs that no cell uses.
-    rng
+    programs : Programs
+        The layer's.
+    rng : numpy.random.Generator
         Draws the sample of cells; the same generator draws the same cells whatever the layer.
-    labels
-        (N,), their name stands in the legend; by default the cells have no colours.
-    max_cells
+    parents : sequence of (Programs, ndarray of int (k_l,))
+        Of each coarser layer, from the nearest: its programs, and which of them each program of
+        the layer is part of (-1: of none).
+    labels : Labels or None
+        Of the N cells; None: the cells have no colours.
+    max_cells : int
         Largest number of cells that are drawn.
+
+    Returns
+    -------
+    Figure
+        Not yet saved.
+
+    Raises
+    ------
+    InputError
+        `max_cells` is below 1.
     """
     cells = len(usages[0])
-    categories = None if labels is None else as_categories(labels)
-    kept = sample_cells(cells, max_cells, rng=rng, labels=categories)
+    kept = sample_cells(cells, max_cells, rng=rng, labels=labels)
     shares = [row_percent(usage[kept]) for usage in usages]
     return plot_usage(
         shares[layer - 1],
         layer=layer,
-        dead=dead,
-        labels=None if categories is None else categories[kept],
-        label_name=None if labels is None else str(labels.name),
+        programs=programs,
+        parents=parents,
+        labels=None if labels is None else labels.of(kept),
         all_cells=cells,
         limit=common_limit(shares),
     )
@@ -78,125 +95,143 @@ def common_limit(shares: Sequence[np.ndarray]) -> float:
     return float(np.clip(5 * np.ceil(highest / 5), 5, 100))
 
 
+def order_cells(shares: np.ndarray, programs: Programs) -> np.ndarray:
+    """Order cells by their program, and by how much they have of it.
+
+    A cell's program is the one of which it has most beyond what cells have on average: a program
+    that all cells use would else own them all. Flagged programs own cells only where there are no
+    others.
+
+    Parameters
+    ----------
+    shares : ndarray, (n, k)
+        Percent of each cell's expression.
+    programs : Programs
+        In the order of which their cells follow.
+
+    Returns
+    -------
+    ndarray of int, (n,)
+        The cells, first to last.
+    """
+    candidates = programs.order[~programs.drawn_grey]
+    if len(candidates) == 0:
+        candidates = programs.order
+    excess = shares[:, candidates] - shares[:, candidates].mean(axis=0)
+    owner = excess.argmax(axis=1)
+    return np.lexsort((-excess[np.arange(len(excess)), owner], owner))
+
+
 def plot_usage(
     shares: np.ndarray,
     *,
     layer: int,
-    dead: np.ndarray | None = None,
-    labels: pd.Categorical | None = None,
-    label_name: str | None = None,
+    programs: Programs | None = None,
+    parents: Sequence[tuple[Programs, np.ndarray]] = (),
+    labels: Labels | None = None,
     all_cells: int | None = None,
     limit: float | None = None,
 ) -> Figure:
-    """Clustered heat map, cells x programs.
+    """Heat map, cells x programs, both in the order of the tree.
 
     Parameters
     ----------
-    shares
-        (n, k), percent of each cell's expression.
-    layer
+    shares : ndarray, (n, k)
+        Percent of each cell's expression.
+    layer : int
         Number of the layer, for the words.
-    dead
-        (k,) bool, programs that are drawn last; by default none.
-    labels, label_name
-        (n,) labels that colour the rows, and what the legend calls them.
-    all_cells
-        How many cells `shares` is a sample of; by default it holds all.
-    limit
-        Upper end of the colour scale, percent; by default that of these cells alone.
-    """
-    cells, programs = shares.shape
-    dead = np.zeros(programs, dtype=bool) if dead is None else dead
-    limit = common_limit([shares]) if limit is None else limit
-    columns = cluster(shares[:, ~dead].T)
-    order = np.concatenate([np.flatnonzero(~dead)[columns.order], np.flatnonzero(dead)])
-    # Cells are turned so that their programs run from the upper left to the lower right.
-    centre = shares[:, order] @ np.arange(programs)
-    rows = cluster(shares, weights=centre)
+    programs : Programs or None
+        None: P1 ... Pk as they are.
+    parents : sequence of (Programs, ndarray of int (k,))
+        As in `plot_theta`.
+    labels : Labels or None
+        Of the n cells; they colour the rows.
+    all_cells : int or None
+        How many cells `shares` is a sample of; None: it holds all.
+    limit : float or None
+        Upper end of the colour scale, percent; None: that of these cells alone.
 
-    room = float(np.clip(9.0 / programs, 0.16, 0.42))
-    width = room * programs
-    figure = new_figure(width + (4.2 if labels is not None else 2.6), 7.6)
-    ratios = [0.7, 0.2 if labels is not None else 0.02, width, 0.18]
-    grid = figure.add_gridspec(2, 4, width_ratios=ratios, height_ratios=[0.7, 6.3])
-    heat = figure.add_subplot(grid[1, 2])
-    image = heat.imshow(
-        # Several cells share a line of pixels: smoothing averages them instead of dropping some;
-        # repeated columns keep it from running over into the next program.
-        np.repeat(shares[np.ix_(rows.order, order)], REPEAT, axis=1),
-        aspect="auto",
-        cmap=COLOUR_MAP,
-        vmin=0,
-        vmax=limit,
-        interpolation="antialiased",
-        extent=(-0.5, programs - 0.5, cells - 0.5, -0.5),
+    Returns
+    -------
+    Figure
+        Not yet saved.
+    """
+    cells, count = shares.shape
+    programs = plain_programs(np.zeros(count, dtype=bool)) if programs is None else programs
+    limit = common_limit([shares]) if limit is None else limit
+    rows = order_cells(shares, programs)
+    values = _lines(shares[np.ix_(rows, programs.order)])
+
+    room = float(np.clip(12.0 / count, 0.16, 0.42))
+    wide, above = room * count, BRACKET * len(parents)
+    strip = 0.2 if labels is not None else 0.02
+    legend = 0.0 if labels is None else legend_inches(labels)
+    title = _usage_title(layer, cells, all_cells, None if labels is None else labels.name)
+    width = max(wide + strip + 1.4, title_inches(title))
+    figure = new_figure(width + legend, TALL + above + programs.inches() + 1.0)
+    grid = figure.add_gridspec(
+        1 + len(parents),
+        3,
+        width_ratios=[strip, wide, 0.18],
+        height_ratios=[BRACKET] * len(parents) + [TALL],
     )
+    heat = figure.add_subplot(grid[-1, 1])
+    image = heat.imshow(
+        values, aspect="auto", cmap=COLOUR_MAP, vmin=0, vmax=limit, interpolation="nearest"
+    )
+    grey_columns(heat, values, programs.drawn_grey, limit)
     heat.set_yticks([])
-    name_programs(heat, order, dead, room=room)
+    name_programs(heat, programs, room=room)
     heat.set_xlabel(f"programs of layer {layer}")
-    top = figure.add_subplot(grid[0, 2])
-    top.set_title(_usage_title(layer, cells, all_cells, label_name), fontsize=11)
-    _draw_tree(top, columns, programs)
-    _draw_tree(figure.add_subplot(grid[1, 0]), rows, cells, upright=True, branches=BRANCHES)
-    strip = figure.add_subplot(grid[1, 1])
-    hide_frame(strip)
+    for row, (coarse, parent) in enumerate(reversed(parents)):
+        brackets = figure.add_subplot(grid[row, 1])
+        _draw_brackets(brackets, coarse, parent[programs.order], room)
+        above_layer = layer + len(parents) - row
+        brackets.set_ylabel(
+            f"layer {above_layer}", rotation=0, ha="right", va="center", fontsize=8, color=FAINT
+        )
     if labels is not None:
-        _draw_labels(figure, strip, labels, rows.order, label_name)
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[1, 3]), extend="max")
+        draw_labels(figure, figure.add_subplot(grid[-1, 0]), labels, rows)
+    bar = figure.colorbar(image, cax=figure.add_subplot(grid[-1, 2]), extend="max")
     bar.set_label("share of the cell's fitted expression (%)")
+    draw_title(figure, title)
     return figure
+
+
+def _lines(values: np.ndarray) -> np.ndarray:
+    """Means of neighbouring cells, where there are more than lines of pixels to draw them in."""
+    cells = len(values)
+    if cells <= LINES:
+        return values
+    borders = np.linspace(0, cells, LINES, endpoint=False).astype(int)
+    sizes = np.diff([*borders, cells])
+    return np.add.reduceat(values, borders, axis=0) / sizes[:, None]
+
+
+def _draw_brackets(axes: Axes, coarse: Programs, parent: np.ndarray, room: float) -> None:
+    """Name a coarser layer's programs above those that they are made of.
+
+    `parent` has them in the order of drawing.
+    """
+    hide_frame(axes)
+    axes.set_xlim(-0.5, len(parent) - 0.5)
+    axes.set_ylim(0, 1)
+    starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
+    for start, stop in zip(starts, [*starts[1:], len(parent)], strict=True):
+        if parent[start] < 0:
+            continue
+        axes.plot([start - 0.4, stop - 0.6], [0.1, 0.1], color=FAINT, linewidth=1.6)
+        words = coarse.names[parent[start]].split(" ")
+        letters = int((stop - start) * room * 72 / (7 * 0.58))
+        text = " ".join(words) if len(" ".join(words)) <= letters else short(words[0], letters)
+        name = axes.text(
+            (start + stop - 1) / 2, 0.22, text, ha="center", va="bottom", fontsize=7, color=FAINT
+        )
+        verbatim([name])
 
 
 def _usage_title(layer: int, cells: int, all_cells: int | None, label_name: str | None) -> str:
     if all_cells is None or all_cells == cells:
         return f"Layer {layer}: programs used by {cells:,} cells"
-    how = f"stratified by {label_name}" if label_name else "drawn at random"
+    how = f"stratified by {short(label_name)}" if label_name else "drawn at random"
     return f"Layer {layer}: programs used by cells\nsample of {cells:,} of {all_cells:,}, {how}"
-
-
-def _draw_tree(
-    axes: Axes, tree: Tree, leaves: int, *, upright: bool = False, branches: int | None = None
-) -> None:
-    """The topmost `branches` merges; upright: along the y axis, root at the left."""
-    hide_frame(axes)
-    across, heights = tree.across, tree.heights
-    if branches is not None:
-        across, heights = across[-branches:], heights[-branches:].copy()
-    if len(across) and heights.max() > 0:
-        floor = min(heights[:, 1].min() * 0.9, heights.max())
-        heights = np.maximum(heights, floor if branches is not None else 0)
-        corners = (heights, across) if upright else (across, heights)
-        axes.add_collection(
-            LineCollection(list(np.stack(corners, axis=-1)), colors=FAINT, linewidths=0.7)
-        )
-        low, high = heights.min(), heights.max() * 1.03
-        if upright:
-            axes.set_xlim(high, low)
-        else:
-            axes.set_ylim(low, high)
-    if upright:
-        axes.set_ylim(leaves - 0.5, -0.5)
-    else:
-        axes.set_xlim(-0.5, leaves - 0.5)
-
-
-def _draw_labels(
-    figure: Figure, strip: Axes, labels: pd.Categorical, order: np.ndarray, name: str | None
-) -> None:
-    names = list(labels.categories)
-    colours = label_colours(names)
-    strip.imshow(colours[labels.codes[order]][:, None, :], aspect="auto", interpolation="none")
-    counts = np.bincount(labels.codes, minlength=len(names))
-    handles = [
-        Patch(color=colour, label=f"{label} ({count:,})")
-        for label, colour, count in zip(names, colours, counts, strict=True)
-        if count
-    ]
-    figure.legend(
-        handles=handles,
-        title=name,
-        loc="outside right upper",
-        fontsize=8 if len(handles) <= 25 else 6,
-        title_fontsize=9,
-        frameon=False,
-    )
