@@ -62,18 +62,27 @@ def support(usage: np.ndarray) -> np.ndarray:
 
 
 def unsupported(usage: np.ndarray, least: float = SUPPORTED) -> int:
-    """How many programs have a support below `least` cells, dead ones too."""
-    return int((support(usage) < least).sum())
+    """How many programs have a support below `least` cells; not counting the `dead` ones."""
+    return int((support(usage) < least).sum()) - dead(usage)
+
+
+def dead(usage: np.ndarray) -> int:
+    """How many programs no cell uses: a layer without them would be the same."""
+    return int((~used(usage)).sum())
+
+
+def used(usage: np.ndarray) -> np.ndarray:
+    return usage.any(axis=0)
 
 
 def matched_correlations(usage: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlations of matched programs, falling, (min(k, k'),).
+    """Correlations of matched programs, falling, as many as the usage with fewer programs has.
 
     Pearson's, of the two usages over the same cells; the one-to-one match is that of the largest
-    sum. A usage that does not vary correlates with nothing.
+    sum. A usage that does not vary correlates with nothing. Programs that no cell uses are none.
     """
     units = []
-    for each in (usage, other):
+    for each in (usage[:, used(usage)], other[:, used(other)]):
         centred = each - each.mean(axis=0, dtype=np.float64)
         norms = np.linalg.norm(centred, axis=0)
         varies = norms > 1e-12 * np.linalg.norm(each, axis=0)
@@ -234,7 +243,7 @@ def with_labels(rows: np.ndarray, fine: np.ndarray, coarse: np.ndarray, seed: in
 
 def of_layer(usage: np.ndarray, fine: np.ndarray, coarse: np.ndarray, seed: int = 0) -> dict:
     """All measures of one layer that need no second fit."""
-    figures: dict = {"unsupported": unsupported(usage)}
+    figures: dict = {"unsupported": unsupported(usage), "dead": dead(usage)}
     for name, labels in (("fine", fine), ("coarse", coarse)):
         there = counted(labels)
         figures[f"ap_{name}"] = average_precision(usage[there], labels[there])

@@ -1,15 +1,16 @@
 """The library as a user runs it: a config's keys, a data set, layer after layer.
 
 The keys are those of `configs/pbmc.yaml`, the config for real data, with what a configuration below
-changes.
+changes; the workflow's own code fills in the rest. So a default that changes there changes here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
 from neuralNMF.io.model import Model
-from neuralNMF.options import LOSSES, POISSON, RAW_COUNTS, LayerOptions
+from neuralNMF.options import POISSON, LayerOptions
+from nmf_workflow import config, params, schema
 
 from benchmarks.answer import measures
 from benchmarks.answer.answer import Answer, Method
@@ -33,7 +35,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "ours, two layers": {"layers": [20, 10]},
     "ours, three layers": {"layers": [20, 10, 5]},
     "ours, poisson": {
-        **RAW_COUNTS,
         "layers": [20, 10, 5],
         "beta": "learned",
         "loss": POISSON[0],
@@ -43,19 +44,32 @@ FLAT_STARTS = 3
 
 
 def options_of(keys: Mapping[str, Any]) -> tuple[DatasetOptions, list[LayerOptions]]:
-    """What the library is asked for, by the config for real data with some keys changed.
+    """What the workflow asks the library for, by the config for real data with some keys changed.
 
-    Keys are the config's, and those of `DatasetOptions` and `LayerOptions` that it has not.
+    A key that the config has not goes straight to `DatasetOptions` or `LayerOptions`.
     """
-    config = yaml.safe_load(REAL_DATA.read_text())
-    asked = config | keys
-    asked["dataset"] = config.get("dataset", {}) | keys.get("dataset", {})
-    known = {field.name for field in fields(LayerOptions)} - {"seed", "labels"}
-    of_layers = {key: value for key, value in asked.items() if key in known and value != "auto"}
-    of_layers.setdefault("loss", LOSSES[of_layers.get("beta", "lsq")][0])
+    raw = yaml.safe_load(REAL_DATA.read_text())
+    raw.pop("runs", None)
+    # The check of a config wants an input that is there; the counts are not read from it.
+    raw["samples"] = {"cells": {"input": str(REAL_DATA)}}
+    known = schema.load_schema()
+    of_layers, beside = _split(keys, schema.properties(known))
+    of_dataset, beside_dataset = _split(
+        of_layers.pop("dataset", {}), schema.properties(schema.child(known, "dataset"))
+    )
+    dataset = raw.pop("dataset", {}) | of_dataset
+    loaded = config.load({**raw, **of_layers, "dataset": dataset})
+    plan, rule = params.Plan(loaded), SimpleNamespace(sample="cells", run="main")
+    numbers = range(1, len(loaded.runs["main"]["layers"]) + 1)
+    layers = [LayerOptions(**plan.layer(number)(rule) | beside) for number in numbers]
+    return DatasetOptions(**plan.dataset(rule) | beside_dataset), layers
+
+
+def _split(keys: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[dict, dict]:
+    """The keys that the config has, and the others."""
     return (
-        DatasetOptions(**asked["dataset"]),
-        [LayerOptions(rank, **of_layers) for rank in asked["layers"]],
+        {key: value for key, value in keys.items() if key in known},
+        {key: value for key, value in keys.items() if key not in known},
     )
 
 

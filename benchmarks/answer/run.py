@@ -36,6 +36,7 @@ KEYS = ["set", "seed", "method", "layer", "rank"]
 SHOWN = {
     "replication": "replication",
     "unsupported": "programs under 10 cells",
+    "dead": "programs of no cell",
     "error_ratio": "error beside a flat NMF",
     "ap_fine": "average precision, fine",
     "auroc_fine": "AUROC, fine",
@@ -48,7 +49,7 @@ SHOWN = {
     "seconds": "seconds of a fit",
 }
 # Every other measure is better where it is larger.
-LESS_IS_BETTER = ("unsupported", "error_ratio", "seconds")
+LESS_IS_BETTER = ("unsupported", "dead", "error_ratio", "seconds")
 
 
 def of_ours(cells: Cells, configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:

@@ -34,7 +34,7 @@ def test_support_counts_the_cells_of_a_program_and_not_its_traces(rng):
     assert found[1] == pytest.approx(2, abs=0.5)
     assert found[2] == pytest.approx(968, abs=0.01)
     assert found[3] == 0
-    assert measures.unsupported(usage) == 2
+    assert measures.unsupported(usage) == measures.dead(usage) == 1
 
 
 def test_support_is_what_the_library_tells_a_user(rng):
@@ -57,6 +57,13 @@ def test_replication_matches_one_to_one(rng):
     usage = rng.gamma(0.5, size=(500, 2))
     twice = usage[:, [0, 0]]
     assert measures.replication(usage, twice) == 0.5
+
+
+def test_dead_programs_neither_replicate_nor_fail_to(rng):
+    usage = rng.gamma(0.5, size=(500, 3))
+    other = np.hstack([usage, np.zeros((500, 2))])
+    assert measures.replication(usage, other) == 1.0
+    assert measures.matched_correlations(other, other).size == 3
 
 
 def test_projection_is_nnls_of_each_cell(rng):
