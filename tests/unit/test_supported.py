@@ -7,10 +7,11 @@ import torch
 from neuralNMF.errors import InputError
 from neuralNMF.evidence.support import support
 from neuralNMF.fit import fit_layer
-from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.io.dataset import open_dataset
+from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.options import LayerOptions
-from neuralNMF.training.supported import supported, without
+from neuralNMF.training.loop import Status, Training
+from neuralNMF.training.supported import Round, supported
 
 CELLS, GENES = 300, 120
 TYPES = 4
@@ -22,7 +23,7 @@ SOLVERS = {
 }
 
 
-def planted(odd_cells=3):
+def planted(odd_cells):
     """Four types of cells, and a few odd cells with genes of their own, far above the rest."""
     rng = np.random.default_rng(0)
     beta = rng.gamma(0.3, 1.0, (TYPES, GENES))
@@ -33,12 +34,15 @@ def planted(odd_cells=3):
     return sp.csr_matrix(rng.poisson(mean).astype(np.float32))
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    path = tmp_path_factory.mktemp("supported") / "dataset.h5ad"
-    counts = planted()
+def written(path, odd_cells):
+    counts = planted(odd_cells)
     write_dataset(path, counts[np.asarray(counts.sum(1)).ravel() > 0])
     return open_dataset(path)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("supported") / "dataset.h5ad", odd_cells=3)
 
 
 def fit(dataset, ranks, **options):
@@ -62,7 +66,8 @@ def test_a_program_of_a_few_cells_is_given_up_and_the_log_says_so(dataset, name,
     assert not any(dead.any() for dead in model.dead)
 
 
-def test_where_enough_cells_carry_every_program_nothing_changes(dataset):
+def test_where_enough_cells_carry_every_program_nothing_changes(tmp_path):
+    dataset = written(tmp_path / "dataset.h5ad", odd_cells=0)
     kept = fit(dataset, [4, 2], epochs=50)
     plain = fit(dataset, [4, 2], epochs=50, min_support=0)
     assert kept.layers == [4, 2]
@@ -80,19 +85,23 @@ def test_a_limit_that_no_program_reaches_leaves_one_a_layer(dataset):
 
 
 def test_which_are_kept_by_hand():
-    # Layer 1: programs of 3, 40 and 30 cells; layer 2: all cells, and the 3 cells.
+    # Layer 1: programs of 3, 40 and 30 cells; layer 2: all but 3 cells, and the 3 cells.
     first = np.zeros((73, 3))
     first[:3, 0], first[3:43, 1], first[43:, 2] = 5.0, 1.0, 2.0
     second = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    programs_t = [torch.tensor([[1.0, 4.0, 2.0]]), torch.tensor([[1.0, 1.0]])]
     thetas = [torch.tensor(first), torch.tensor(second)]
-    masses = [torch.tensor([1.0, 4.0, 2.0]), torch.tensor([1.0, 1.0])]
-    kept = supported(thetas, masses, 10.0)
+    trained = Round(None, thetas, programs_t, Training(Status.LIMIT))
+    found = trained.supports()
+    np.testing.assert_allclose(found[0], [3, 40, 30])
+    np.testing.assert_allclose(found[1], [70, 3])
+    kept = supported(found, 10.0)
     assert [part.tolist() for part in kept] == [[1, 2], [0]]
-    left = without(thetas, kept)
+    left, programs_left = trained.without(kept)
     np.testing.assert_array_equal(left[0], first[:, 1:])
     np.testing.assert_array_equal(left[1], [[1.0], [1.0]])
-    every = supported(thetas, masses, 0)
-    assert [part.tolist() for part in every] == [[0, 1, 2], [0, 1]]
+    assert [part.tolist() for part in programs_left] == [[[4.0, 2.0]], [[1.0]]]
+    assert [part.tolist() for part in supported(found, 0)] == [[0, 1, 2], [0, 1]]
 
 
 def test_mixing_is_the_product():

@@ -204,7 +204,8 @@ WRONG = [
     ),
     (
         {"runs": {"r": {"beta": "pmf", "transform": "sqrt"}}},
-        'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: auto or none.',
+        'runs.r.transform is "sqrt", but `runs.r.beta: pmf` models raw counts; allowed: auto or '
+        "none.",
     ),
     (
         {"loss": "poisson"},

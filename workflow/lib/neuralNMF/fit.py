@@ -108,18 +108,18 @@ def _fit(context: FitContext) -> Model:
 
 
 def _tell_what_is_missing(context: FitContext, model: Model) -> None:
-    """Log which layers have fewer programs than were asked for, and how many would do."""
-    options = context.options
+    """Log which layers have lost programs by this fit, and how many would do."""
+    options, previous = context.options, context.previous
     asked = [layer["rank"] for layer in model.info["layer_options"]]
-    for layer, (rank, found) in enumerate(zip(asked, model.layers, strict=True), start=1):
-        if found < rank:
+    before = [*([] if previous is None else previous.layers), options.rank]
+    for layer, found in enumerate(model.layers):
+        if found < before[layer]:
             _log.warning(
-                "layer %d has %d programs of the %d that were asked for: each of the others was "
-                "carried by fewer than %g cells and was given up ('min_support'); a size of %d "
-                "would do.",
-                layer,
+                "layer %d has %d programs of the %d that were asked for: fewer than %g cells carry "
+                "any further one ('min_support'); a size of %d would do.",
+                layer + 1,
                 found,
-                rank,
+                asked[layer],
                 options.min_support,
                 found,
             )

@@ -55,7 +55,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
         programs_t = [program_t.detach() for program_t in solved.programs_t]
         return Round(solved, [theta.detach() for theta in network.thetas], programs_t, record)
 
-    trained, record = train_supported(run, thetas, [], options)
+    trained, record = train_supported(run, thetas, [], options, context.supports())
     error = trained.result.error.item()
     return Fitted(
         trained.thetas,

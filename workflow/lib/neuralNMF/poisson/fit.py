@@ -52,7 +52,9 @@ def fit_poisson(context: FitContext) -> Fitted:
         thetas = [theta.detach() for theta in network.thetas]
         return Round(network, thetas, _programs(network, counts), record)
 
-    trained, record = train_supported(run, start.thetas, start.programs_t, options)
+    trained, record = train_supported(
+        run, start.thetas, start.programs_t, options, context.supports()
+    )
     network, thetas, programs_t = trained.result, trained.thetas, trained.programs_t
     of_layer_1 = network.behind(programs_t[-1])[0].detach()
     if options.beta == "learned" and not network.nested:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from neuralNMF.cells.place import Place
+from neuralNMF.evidence.support import support
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
@@ -50,6 +52,12 @@ class FitContext:
         if self.previous is None:
             return self.options.rank
         return max(1, min(self.options.rank, self.previous.thetas[-1].shape[1] - 1))
+
+    def supports(self) -> list[np.ndarray]:
+        """The supports (k_l,) of the programs of the earlier layers, where they matter."""
+        if self.previous is None or self.options.min_support <= 0:
+            return [np.zeros(k) for k in ([] if self.previous is None else self.previous.layers)]
+        return [support(usage) for usage in self.previous.usages]
 
     def train(self, network: Network, optimizer: Optimizer, done: int = 0) -> Training:
         """Train all layers together, with the limits that the options set.
