@@ -19,8 +19,9 @@ from neuralNMF.options import LayerOptions
 from neuralNMF.training.loop import Training, joined
 
 Trained = TypeVar("Trained")
-# A program with so many times the support that is asked for does not lose it by noise.
-_WELL_CARRIED = 3.0
+# A program with so many times the support that is asked for does not lose all but this share of it
+# by noise.
+_WELL_CARRIED, _LEFT = 3.0, 0.1
 
 
 @dataclass
@@ -145,6 +146,6 @@ def train_supported(
 def _drawn_away(before: Sequence[np.ndarray], now: Sequence[np.ndarray], least: float) -> bool:
     """Whether a program that many cells carried has too little support now."""
     return any(
-        bool(((old >= _WELL_CARRIED * least) & (new < least)).any())
+        bool(((old >= _WELL_CARRIED * least) & (new < np.minimum(least, _LEFT * old))).any())
         for old, new in zip(before, now, strict=True)
     )
