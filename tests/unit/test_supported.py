@@ -34,8 +34,8 @@ def planted(odd_cells):
     return sp.csr_matrix(rng.poisson(mean).astype(np.float32))
 
 
-def written(path, odd_cells):
-    counts = planted(odd_cells)
+def written(path, odd_cells, counts=None):
+    counts = planted(odd_cells) if counts is None else counts.astype(np.float32)
     write_dataset(path, counts[np.asarray(counts.sum(1)).ravel() > 0])
     return open_dataset(path)
 
@@ -64,6 +64,20 @@ def test_a_program_of_a_few_cells_is_given_up_and_the_log_says_so(dataset, name,
         assert (support(usage) >= 10).all()
     assert f"layer 1 has {model.layers[0]} programs of the 6 that were asked for" in caplog.text
     assert not any(dead.any() for dead in model.dead)
+
+
+@pytest.mark.parametrize("loss", ["nested_poisson", "poisson"])
+def test_what_a_program_had_to_itself_goes_to_the_others(tmp_path, loss):
+    """Multiplicative steps cannot leave zero: cells of a lost program must not be left without."""
+    rng = np.random.default_rng(1)
+    beta, theta = rng.gamma(0.3, 1.0, (8, GENES)), np.repeat(np.eye(8), 15, axis=0)
+    theta = np.concatenate([theta, np.eye(8)[:, :].repeat([0, 0, 0, 0, 40, 40, 40, 40], axis=0)])
+    dataset = written(tmp_path / "d.h5ad", 0, sp.csr_matrix(rng.poisson(20 * theta @ beta)))
+    options = {"beta": "learned", "loss": loss, "epochs": 300}
+    model = fit(dataset, [8], min_support=25, **options)
+    flat = fit(dataset, model.layers, min_support=0, **options)
+    assert model.layers[0] < 8
+    assert model.info["deviance"] <= 1.05 * flat.info["deviance"]
 
 
 def test_where_enough_cells_carry_every_program_nothing_changes(tmp_path):

@@ -18,6 +18,7 @@ from neuralNMF.least_squares.starts import (
     pretrain_first,
     random_theta,
     unit_usages,
+    usage_of,
 )
 from neuralNMF.options import LayerOptions
 from neuralNMF.solvers.gram import times_small
@@ -47,6 +48,11 @@ def fit_least_squares(context: FitContext) -> Fitted:
     thetas, started = _start(context, scaling, products)
 
     def run(thetas: list[Tensor], _: list[Tensor], joint: bool, done: int) -> Round[Pass]:
+        if 0 < options.epochs <= done:
+            # Nothing more is trained: what the lost programs explained goes to the others.
+            with torch.no_grad():
+                solved = _network(options, products, thetas, joint=joint)(products)
+            thetas = [usage_of(solved.programs_t[0], products), *thetas[1:]]
         network = _network(options, products, thetas, joint=joint)
         optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
         record = context.train(network, optimizer, done)

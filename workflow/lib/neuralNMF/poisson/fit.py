@@ -19,7 +19,7 @@ from neuralNMF.poisson.network import LearnedPoisson, PoissonNetwork
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.starts import Start, first_start, later_start, random_start
+from neuralNMF.poisson.starts import Start, first_start, later_start, lifted, random_start
 from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
@@ -28,6 +28,9 @@ from neuralNMF.training.projected import Projected
 from neuralNMF.training.supported import Round, train_supported
 
 _PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
+# Even parts that are mixed into the factors after programs have been given up: for training to go
+# on from, and where it does not.
+_EVEN, _TRACE = 0.1, 0.01
 
 
 def fit_poisson(context: FitContext) -> Fitted:
@@ -46,6 +49,12 @@ def fit_poisson(context: FitContext) -> Fitted:
     def run(
         thetas: list[Tensor], programs_t: list[Tensor], joint: bool, done: int
     ) -> Round[PoissonNetwork]:
+        if 0 < done < options.epochs:
+            thetas, programs_t = lifted(counts, thetas, programs_t, _EVEN)
+        elif done:
+            # Nothing more is trained: what the lost programs explained goes to the others.
+            thetas, programs_t = lifted(counts, thetas, programs_t, _TRACE)
+            thetas[0] = usage_given(counts, programs_t[0], passes=_PREDICTION_PASSES)
         network = _network(thetas, programs_t, options, labels, joint=joint)
         record = context.train(network, _optimizer(network, counts, options), done)
         network.finish()

@@ -160,6 +160,44 @@ def later_start(
     return Start([*thetas, theta], [*programs_t, last])
 
 
+def lifted(
+    counts: Counts, thetas: list[Tensor], programs_t: list[Tensor], share: float
+) -> tuple[list[Tensor], list[Tensor]]:
+    """These factors, mixed with a share of even ones, for multiplicative steps to go on from.
+
+    Such steps cannot leave zero: once a program has been given up, the cells and genes that it had
+    to itself would stay without any.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes.
+    thetas : list of Tensor
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l).
+    programs_t : list of Tensor
+        beta_l transposed (M, k_l).
+    share : float
+        Of the even factors, between 0 and 1.
+
+    Returns
+    -------
+    thetas, programs_t : list of Tensor
+        Shaped as they were, rows of Theta_2 ... Theta_L and of every beta at sum one.
+    """
+    genes = gene_totals(counts)
+    programs = [
+        unit_columns(unit_columns(part) * (1 - share) + share * (genes / genes.sum())[:, None])
+        for part in programs_t
+    ]
+    first, *later = thetas
+    even = (usage_totals(counts) / first.shape[1])[:, None].to(first)
+    result = [first * (programs_t[0].sum(0) * (1 - share)).to(first) + share * even]
+    for theta in later:
+        rows = theta / theta.sum(1, keepdim=True).clamp(min=TINY)
+        result.append(unit_columns((rows * (1 - share) + share / theta.shape[1]).T).T.contiguous())
+    return result, programs
+
+
 def _random_programs_t(genes: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Uniform noise around the genes' totals (M,), columns at sum one: (M, k)."""
     draw = torch.rand((genes.numel(), rank), generator=generator, dtype=torch.float64)
