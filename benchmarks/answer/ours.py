@@ -97,6 +97,11 @@ def of_all(rows: np.ndarray, dataset: Dataset, cells: Cells) -> np.ndarray:
     return whole
 
 
+def of_rank(usage: np.ndarray, rank: int) -> np.ndarray:
+    """The usage (N, rank) with a column of zeros, a dead program, for each that was given up."""
+    return np.pad(usage, ((0, 0), (0, rank - usage.shape[1])))
+
+
 def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
     """Of a layer: relative squared error, its programs refitted; of counts' losses the deviance.
 
@@ -152,9 +157,10 @@ def method_of(keys: Mapping[str, Any]) -> Method:
             model = fitted(dataset, layers, seed)
             dataset.map()  # the counts stay mapped when the file is gone
         usages = [of_all(usage, dataset, cells) for usage in model.usages]
+        ranks = [options.rank for options in layers]
         return Answer(
             [usages[0], *model.thetas[1:]],
-            usages,
+            [of_rank(usage, rank) for usage, rank in zip(usages, ranks, strict=True)],
             lambda others: projected(model, layers[0], others),
             lambda number: error_of(dataset, model, layers[0], number),
         )
