@@ -103,14 +103,13 @@ def of_rank(usage: np.ndarray, rank: int) -> np.ndarray:
 
 
 def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
-    """Of a layer: relative squared error, its programs refitted; of counts' losses the deviance.
-
-    The programs of a Poisson model are taken as they are: each layer's are fitted to its usage.
-    """
+    """Of a layer, its programs refitted: relative squared error, of counts' losses the deviance."""
     counts, usage = dataset.rows(0, dataset.shape[0]), model.usages[number].astype(np.float64)
     cell_scale = model.obs["cell_scale"].to_numpy()
     if options.loss in POISSON:
-        return measures.deviance(counts, usage / cell_scale[:, None], model.betas[number])
+        of_counts = usage / cell_scale[:, None]
+        programs_t = measures.projected_by_rates(counts.T.tocsr(), of_counts.T)
+        return measures.deviance(counts, of_counts, programs_t.T)
     return measures.refitted_error(scaled(counts, cell_scale, model, options), usage)
 
 
