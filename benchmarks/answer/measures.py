@@ -33,6 +33,7 @@ SUPPORTED = 10.0  # a program of fewer cells is noise
 SMALLEST_CLASS = 20
 NEIGHBOURS = 15
 STARTS = 10
+SMALLEST_RATE = 1e-12
 
 
 def shares(rows: np.ndarray) -> np.ndarray:
@@ -134,8 +135,8 @@ def projected_by_rates(counts: sp.csr_matrix, programs: np.ndarray) -> np.ndarra
 def deviance(counts: sp.csr_matrix, usage: np.ndarray, programs: np.ndarray) -> float:
     """Poisson deviance an entry of counts (N, M) from the rates U B."""
     rates = (usage @ programs).astype(np.float64)
-    at_least = np.finfo(np.float64).tiny  # the metric takes no rate of zero
-    return float(mean_poisson_deviance(counts.toarray().ravel(), rates.clip(at_least).ravel()))
+    # The metric takes no rate of zero, and a program in single precision may have come to one.
+    return float(mean_poisson_deviance(counts.toarray().ravel(), rates.clip(SMALLEST_RATE).ravel()))
 
 
 # ---- With labels

@@ -97,15 +97,19 @@ def of_all(rows: np.ndarray, dataset: Dataset, cells: Cells) -> np.ndarray:
     return whole
 
 
-def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
-    """Of a layer: relative squared error, its programs refitted; of counts' losses the deviance.
+def of_rank(usage: np.ndarray, rank: int) -> np.ndarray:
+    """The usage (N, rank) with a column of zeros, a dead program, for each that was given up."""
+    return np.pad(usage, ((0, 0), (0, rank - usage.shape[1])))
 
-    The programs of a Poisson model are taken as they are: each layer's are fitted to its usage.
-    """
+
+def error_of(dataset: Dataset, model: Model, options: LayerOptions, number: int) -> float:
+    """Of a layer, its programs refitted: relative squared error, of counts' losses the deviance."""
     counts, usage = dataset.rows(0, dataset.shape[0]), model.usages[number].astype(np.float64)
     cell_scale = model.obs["cell_scale"].to_numpy()
     if options.loss in POISSON:
-        return measures.deviance(counts, usage / cell_scale[:, None], model.betas[number])
+        of_counts = usage / cell_scale[:, None]
+        programs_t = measures.projected_by_rates(counts.T.tocsr(), of_counts.T)
+        return measures.deviance(counts, of_counts, programs_t.T)
     return measures.refitted_error(scaled(counts, cell_scale, model, options), usage)
 
 
@@ -152,9 +156,10 @@ def method_of(keys: Mapping[str, Any]) -> Method:
             model = fitted(dataset, layers, seed)
             dataset.map()  # the counts stay mapped when the file is gone
         usages = [of_all(usage, dataset, cells) for usage in model.usages]
+        ranks = [options.rank for options in layers]
         return Answer(
             [usages[0], *model.thetas[1:]],
-            usages,
+            [of_rank(usage, rank) for usage, rank in zip(usages, ranks, strict=True)],
             lambda others: projected(model, layers[0], others),
             lambda number: error_of(dataset, model, layers[0], number),
         )

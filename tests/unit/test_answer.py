@@ -203,6 +203,14 @@ def test_a_clear_hierarchy_gets_full_marks(cells):
     assert first["error_ratio"] == pytest.approx(1, abs=0.01)
 
 
+def test_programs_that_the_fit_gives_up_are_counted_as_dead(cells):
+    method = ours.method_of(SMALL | {"layers": [12, 2], "normalize": "library", "min_support": 45})
+    usage = method(cells, 0).usages[0]
+    assert usage.shape[1] == 12
+    assert measures.dead(usage) > 0
+    assert measures.unsupported(usage) == 0
+
+
 def test_configurations_are_known_to_the_library():
     for keys in ours.CONFIGURATIONS.values():
         _, layers = ours.options_of(keys)
