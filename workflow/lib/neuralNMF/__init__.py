@@ -7,7 +7,7 @@ modules without torch (files, simulation) can be used where torch is not install
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _EXPORTS = {
     "generate_data": "neuralNMF.simulate",
