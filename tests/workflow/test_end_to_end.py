@@ -80,7 +80,7 @@ def test_every_rule_has_its_own_log_and_benchmark(finished: Workflow):
 
 
 def test_default_normalization_is_that_of_the_kind_of_sample(finished: Workflow):
-    assert '"normalize": "variance"' in options(finished, "own")
+    assert '"normalize": "library"' in options(finished, "own")
     assert '"normalize": "counts"' in options(finished, "tiny")
 
 

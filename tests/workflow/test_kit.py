@@ -78,7 +78,7 @@ def test_the_names_that_contributors_are_sent_to_exist():
     code = "".join(path.read_text() for path in (ROOT / "workflow").rglob("*.py"))
     text = read(PAGES[0])
     names = set(re.findall(r"`([a-z]+_\w+|[A-Z]\w+)`", text)) - {"ARGS", "plot_<name>"}
-    assert {"Fitted", "RowSource", "of_run", "LOSSES", "fit_least_squares"} <= names
+    assert {"Fitted", "RowSource", "LOSSES", "fit_least_squares"} <= names
     for name in names:
         assert re.search(rf"\b{name}\b", code), name
 

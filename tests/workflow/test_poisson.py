@@ -20,6 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     make_adata(counts, kind=named).write_h5ad(workflow.folder / "mine.h5ad")
     config = {
         **SMALL,
+        "min_support": 0,
         "samples": {"own": {"input": "mine.h5ad", "labels": "kind"}},
         "runs": {
             "pmf": {"beta": "pmf", "prior_shape": 0.5, "data_mem_size": 25},

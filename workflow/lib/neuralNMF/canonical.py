@@ -63,7 +63,7 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
     rows: slice | np.ndarray = slice(None)
     before = np.ones(1)
     usage_sums = np.ones(thetas[0].shape[0])
-    for theta, beta in zip(thetas, betas, strict=True):
+    for layer, (theta, beta) in enumerate(zip(thetas, betas, strict=True)):
         mass = beta.sum(axis=1, dtype=np.float64)
         # For Theta_1 all of these are views or rows: it may be most of what memory holds.
         usage = ((usage_sums / before) @ theta[rows]) * mass
@@ -72,7 +72,7 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
         # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.
         scaled = np.ascontiguousarray(theta[rows][:, order])
         scaled *= np.where(gone, 0.0, mass)[order].astype(theta.dtype)
-        if before.size > 1:
+        if layer > 0:
             scaled /= before[:, None].astype(theta.dtype)
         scaled_thetas.append(scaled)
         scaled_betas.append(np.where(gone, 0.0, beta.T / np.where(gone, 1.0, mass)).T[order])

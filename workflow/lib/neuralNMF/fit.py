@@ -26,6 +26,7 @@ from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Training
+from neuralNMF.training.supported import support_needed
 
 _log = logging.getLogger(__name__)
 
@@ -115,12 +116,12 @@ def _tell_what_is_missing(context: FitContext, model: Model) -> None:
     for layer, found in enumerate(model.layers):
         if found < before[layer]:
             _log.warning(
-                "layer %d has %d programs of the %d that were asked for: fewer than %g cells carry "
-                "any further one ('min_support'); a size of %d would do.",
+                "layer %d has %d programs of the %d that were asked for: fewer than %.3g cells "
+                "carry any further one ('min_support'); a size of %d would do.",
                 layer + 1,
                 found,
                 asked[layer],
-                options.min_support,
+                support_needed(options.min_support, context.dataset.shape[0]),
                 found,
             )
     dead = int(model.dead[-1].sum())

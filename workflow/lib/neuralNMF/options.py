@@ -82,7 +82,8 @@ class LayerOptions:
         Whether the earlier layers are trained too.
     min_support
         Programs that fewer cells carry are given up, so that a layer may end with fewer programs
-        than its rank; 0 keeps all. See `evidence.support.support`.
+        than its rank; a thirtieth of the cells, where these are under 300; 0 keeps all. See
+        `evidence.support.support`.
     tol, patience
         Training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
     seed

@@ -52,7 +52,8 @@ def fit_least_squares(context: FitContext) -> Fitted:
             # Nothing more is trained: what the lost programs explained goes to the others.
             with torch.no_grad():
                 solved = _network(options, products, thetas, joint=joint)(products)
-            thetas = [usage_of(solved.programs_t[0], products), *thetas[1:]]
+                usage = usage_of(solved.programs_t[0].detach(), products)
+            thetas = [usage, *thetas[1:]]
         network = _network(options, products, thetas, joint=joint)
         optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
         record = context.train(network, optimizer, done)

@@ -19,6 +19,8 @@ from neuralNMF.options import LayerOptions
 from neuralNMF.training.loop import Training, joined
 
 Trained = TypeVar("Trained")
+# Of few cells, no more are asked for than this share of them.
+_SHARE = 1 / 30
 # A program with so many times the support that is asked for does not lose all but this share of it
 # by noise.
 _WELL_CARRIED, _LEFT = 3.0, 0.1
@@ -61,6 +63,11 @@ class Round(Generic[Trained]):
         for theta, rows, columns in zip(others, kept, kept[1:], strict=False):
             thetas.append(theta[rows][:, columns].contiguous())
         return thetas, [part[:, rows] for part, rows in zip(self.programs_t, kept, strict=True)]
+
+
+def support_needed(min_support: float, cells: int) -> float:
+    """The support that a program needs: that of the options, or a thirtieth of few cells."""
+    return min(min_support, _SHARE * cells)
 
 
 def supported(supports: Sequence[np.ndarray], least: float) -> list[Tensor]:
@@ -121,7 +128,8 @@ def train_supported(
     record : Training
         Of all that led there.
     """
-    least, joint, records = options.min_support, options.joint, list[Training]()
+    least = support_needed(options.min_support, thetas[0].shape[0])
+    joint, records = options.joint, list[Training]()
     supports = [*before, np.zeros(thetas[-1].shape[1])]
     while True:
         done = sum(record.epochs for record in records)
