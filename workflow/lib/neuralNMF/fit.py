@@ -20,7 +20,7 @@ from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
-from neuralNMF.options import POISSON, LayerOptions
+from neuralNMF.options import POISSON, LayerOptions, rank_in_memory
 from neuralNMF.poisson.fit import fit_poisson
 from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.context import FitContext
@@ -176,12 +176,13 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
 def _demand(context: FitContext) -> Demand:
     dataset, previous, options = context.dataset, context.previous, context.options
     cells, genes = dataset.shape
+    ranks = [*([] if previous is None else previous.layers), context.rank]
     dense = options.loss not in POISSON and is_dense(dataset)
     return Demand(
         cells=cells,
         genes=genes,
         nonzeros=dataset.nnz,
-        rank=context.rank if previous is None else previous.thetas[0].shape[1],
+        rank=rank_in_memory(ranks, options.loss),
         item=context.place.dtype.itemsize,
         dense=dense,
         held=cells_held(dataset, options.data_mem_size, dense=dense),

@@ -6,6 +6,7 @@ imports more than the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -194,6 +195,21 @@ class LayerOptions:
     def plain(self) -> dict[str, Any]:
         """What shaped the result, in plain types; not where and with how many threads it ran."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHERE}
+
+
+def rank_in_memory(layers: Sequence[int], loss: str) -> int:
+    """The rank of a Theta_1 that takes as much memory as the arrays of a fit with one row a cell.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        k_1 ... k_l.
+    loss : str
+        ``nested_poisson`` holds the usage of the later layers and its gradient, where four copies
+        of Theta_1 are held.
+    """
+    later = sum(layers[1:]) if loss == "nested_poisson" else 0
+    return layers[0] + -(-later // 2)
 
 
 def _is_number(value: object) -> bool:

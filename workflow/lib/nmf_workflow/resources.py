@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from neuralNMF.options import rank_in_memory
+
 from nmf_workflow.config import Config
 
 # Python, torch and their libraries, without any data; with a GPU its host side comes on top.
@@ -49,7 +51,7 @@ class Needs:
     def fit_mem_mb(self, number: int) -> Function:
         """Memory of ``train_layer<number>``."""
         runs = self.runs(number)
-        rank = max(run["layers"][0] for run in runs)
+        rank = max(rank_in_memory(run["layers"][:number], run["loss"]) for run in runs)
         wide = 2 if any(run["precision"] == "float64" for run in runs) else 1
         on_gpu = any(uses_gpu(run["device"][number - 1]) for run in runs)
         base = FIT_BASE_MB + (GPU_BASE_MB if on_gpu else 0)
