@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from helpers import cosine
 from neuralNMF.errors import InputError
+from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
+from neuralNMF.options import LayerOptions
 
+from benchmarks.matching import matched
 from benchmarks.planted import simulate_hierarchy
 
 
@@ -68,6 +71,20 @@ def test_planted_programs_are_found_by_nmf(hierarchy):
         model = decomposition.NMF(len(programs), init="nndsvda", max_iter=200, tol=1e-3)
         model.fit(counts)
         assert cosine(programs, model.components_).max(axis=1).min() > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_planted_programs_of_both_layers_are_found(tmp_path, seed):
+    path = tmp_path / "dataset.h5ad"
+    truth = simulate_hierarchy(path, 3000, 500, 8, 4, rng=np.random.default_rng(seed), density=0.08)
+    model = None
+    for rank in (8, 4):
+        options = LayerOptions(rank, seed=seed, threads=1)
+        model = fit_layer(open_dataset(path), model, options, progress=False)
+    assert model.layers == [8, 4]
+    for beta, planted in zip(model.betas, (truth.fine, truth.coarse), strict=True):
+        assert matched(beta, planted)[0] >= 0.99
 
 
 def test_hierarchy_same_seed_same_bytes_and_one_cell(tmp_path):
