@@ -203,7 +203,8 @@ def test_a_clear_hierarchy_gets_full_marks(cells):
     assert first["error_ratio"] == pytest.approx(1, abs=0.01)
 
 
-def test_programs_that_the_fit_gives_up_are_counted_as_dead(cells):
+def test_programs_that_the_fit_gives_up_are_counted_as_dead(cells, monkeypatch):
+    monkeypatch.setattr("neuralNMF.training.supported._SHARE", 1.0)  # these cells are few
     method = ours.method_of(SMALL | {"layers": [12, 2], "normalize": "library", "min_support": 45})
     usage = method(cells, 0).usages[0]
     assert usage.shape[1] == 12
