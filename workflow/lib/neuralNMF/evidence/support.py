@@ -1,5 +1,7 @@
 """Support of a program: the effective number of cells that carry it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 NOISE_BELOW = 10.0  # cells; a program with less support is noise
@@ -44,3 +46,28 @@ def support(usage: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
         squares += shares.sum(axis=0)
         fourths += np.square(shares).sum(axis=0)
     return np.divide(squares**2, fourths, out=np.zeros_like(squares), where=fourths > 0)
+
+
+def layer_supports(
+    thetas: Sequence[np.ndarray], masses: Sequence[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """`support` of the programs of every layer, without forming the usages.
+
+    Parameters
+    ----------
+    thetas : sequence of ndarray
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l).
+    masses : sequence of ndarray, (k_l,) each, or None
+        Sum of every program over the genes; None where they are 1, as in saved models.
+
+    Returns
+    -------
+    list of ndarray of float64, (k_l,) each
+    """
+    cells, *later = thetas
+    chains = [np.eye(cells.shape[1])]
+    for theta in later:
+        chains.append(chains[-1] @ theta)
+    if masses is not None:
+        chains = [chain * mass for chain, mass in zip(chains, masses, strict=True)]
+    return [support(cells, chain) for chain in chains]

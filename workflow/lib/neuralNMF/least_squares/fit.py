@@ -24,6 +24,7 @@ from neuralNMF.options import LayerOptions
 from neuralNMF.solvers.gram import times_small
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.gradients import hold_earlier
 from neuralNMF.training.loop import Training
 from neuralNMF.training.supported import Round, train_supported
 
@@ -142,10 +143,8 @@ def _network(
             solved = network(products).programs_t
         network = LearnedNMF(thetas, solved if options.loss == "nested" else solved[-1:])
     if not joint:
-        earlier = [*network.thetas[:-1]]
+        hold_earlier(list(network.thetas))
         if isinstance(network, LearnedNMF):
-            earlier += network.programs_t[:-1]
-        for factor in earlier:
-            factor.requires_grad_(False)
+            hold_earlier(list(network.programs_t))
     network.settle()
     return network

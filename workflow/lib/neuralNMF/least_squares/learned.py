@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from neuralNMF.cells.block import Sums
 from neuralNMF.cells.products import CellSums, Products
-from neuralNMF.least_squares.network import Pass, behind, residual, sum_of, two_sided, usage_sums
+from neuralNMF.least_squares.network import Pass, behind, residual, two_sided, usage_sums
 from neuralNMF.solvers.gram import gram as gram_of
 
 
@@ -73,7 +73,9 @@ class LearnedNMF(nn.Module):
             errors.append(error)
             curvatures.append(curvature)
         programs_t = list(self.programs_t)
-        return Pass(sum_of(errors), errors[-1], programs_t, gram, behind(later, curvatures))
+        return Pass(
+            torch.stack(errors).sum(), errors[-1], programs_t, gram, behind(later, curvatures)
+        )
 
     def settle(self, sums: Sums | None = None) -> None:
         """Do nothing: the loss does not ask for a scale."""

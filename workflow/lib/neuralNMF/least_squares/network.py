@@ -133,7 +133,9 @@ class NeuralNMF(nn.Module):
             error, curvature = residual(square_sum, usage_gram, usage_cross, programs_t[-1])
             errors.append(error)
             curvatures.append(curvature)
-        return Pass(sum_of(errors), errors[-1], programs_t, gram, behind(self._later, curvatures))
+        return Pass(
+            torch.stack(errors).sum(), errors[-1], programs_t, gram, behind(self._later, curvatures)
+        )
 
     def _reconstruction(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
         if self._later:
@@ -344,11 +346,6 @@ def two_sided(later: Sequence[Tensor], evaluated: Pass) -> list[tuple[Tensor | N
         result.append((before, right))
         before = theta.T @ before @ theta
     return result
-
-
-def sum_of(errors: Sequence[Tensor]) -> Tensor:
-    """The sum of scalars, differentiable."""
-    return torch.stack(list(errors)).sum() if len(errors) > 1 else errors[0]
 
 
 def _inverse_lengths(gram: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from neuralNMF.poisson.starts import Start, first_start, later_start, lifted, ra
 from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.gradients import hold_earlier
 from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 from neuralNMF.training.supported import Round, train_supported
@@ -137,11 +138,9 @@ def _network(
         prior = GammaPrior(options.prior_shape, options.prior_rate)
         network = PmfPoisson(thetas, prior, programs_t, guide, nested=nested)
     if not joint:
-        held = [*network.thetas[:-1]]
+        hold_earlier(list(network.thetas))
         if isinstance(network, LearnedPoisson):
-            held += network.programs_t[:-1]
-        for factor in held:
-            factor.requires_grad_(False)
+            hold_earlier(list(network.programs_t))
     return network
 
 

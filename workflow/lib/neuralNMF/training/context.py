@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from neuralNMF.cells.place import Place
-from neuralNMF.evidence.support import support
+from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
@@ -57,7 +57,7 @@ class FitContext:
         """The supports (k_l,) of the programs of the earlier layers, where they matter."""
         if self.previous is None or self.options.min_support <= 0:
             return [np.zeros(k) for k in ([] if self.previous is None else self.previous.layers)]
-        return [support(usage) for usage in self.previous.usages]
+        return layer_supports(self.previous.thetas)
 
     def train(self, network: Network, optimizer: Optimizer, done: int = 0) -> Training:
         """Train all layers together, with the limits that the options set.

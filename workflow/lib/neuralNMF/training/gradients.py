@@ -1,6 +1,14 @@
-"""Gradients that autograd has left at tensors."""
+"""Gradients that autograd has left at tensors, and factors that get none."""
+
+from collections.abc import Sequence
 
 from torch import Tensor
+
+
+def hold_earlier(factors: Sequence[Tensor]) -> None:
+    """Let training leave all but the last of these factors, an entry a layer, alone."""
+    for factor in factors[:-1]:
+        factor.requires_grad_(False)
 
 
 def gradient_of(tensor: Tensor) -> Tensor:

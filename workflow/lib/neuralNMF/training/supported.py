@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.evidence.support import support
+from neuralNMF.evidence.support import layer_supports
 from neuralNMF.options import LayerOptions
 from neuralNMF.training.loop import Training, joined
 
@@ -48,13 +48,8 @@ class Round(Generic[Trained]):
 
     def supports(self) -> list[np.ndarray]:
         """The support of every program, (k_l,) each: see `evidence.support.support`."""
-        cells, *later = (theta.cpu().numpy() for theta in self.thetas)
-        chain, found = np.eye(cells.shape[1]), []
-        for layer, program_t in enumerate(self.programs_t):
-            if layer > 0:
-                chain = chain @ later[layer - 1]
-            found.append(support(cells, chain * program_t.sum(0).numpy()))
-        return found
+        masses = [program_t.sum(0).numpy() for program_t in self.programs_t]
+        return layer_supports([theta.cpu().numpy() for theta in self.thetas], masses)
 
     def without(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """The Thetas and the programs of those that are kept; new arrays."""
