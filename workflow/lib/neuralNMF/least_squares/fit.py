@@ -48,8 +48,10 @@ def fit_least_squares(context: FitContext) -> Fitted:
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
     thetas, started = _start(context, scaling, products)
 
-    def run(thetas: list[Tensor], _: list[Tensor], joint: bool, done: int) -> Round[Pass]:
-        if 0 < options.epochs <= done:
+    def run(
+        thetas: list[Tensor], _: list[Tensor], joint: bool, epochs: int, lost: bool
+    ) -> Round[Pass]:
+        if lost and epochs == 0:
             # Nothing more is trained: what the lost programs explained goes to the others.
             with torch.no_grad():
                 solved = _network(options, products, thetas, joint=joint)(products)
@@ -57,7 +59,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
             thetas = [usage, *thetas[1:]]
         network = _network(options, products, thetas, joint=joint)
         optimizer = make_optimizer(options.optimizer, network, products, lr=options.lr)
-        record = context.train(network, optimizer, done)
+        record = context.train(network, optimizer, epochs)
         with torch.no_grad():
             solved = network(products)
         programs_t = [program_t.detach() for program_t in solved.programs_t]

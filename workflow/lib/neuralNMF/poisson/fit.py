@@ -48,16 +48,16 @@ def fit_poisson(context: FitContext) -> Fitted:
     start = _start(context, counts, labels)
 
     def run(
-        thetas: list[Tensor], programs_t: list[Tensor], joint: bool, done: int
+        thetas: list[Tensor], programs_t: list[Tensor], joint: bool, epochs: int, lost: bool
     ) -> Round[PoissonNetwork]:
-        if 0 < done < options.epochs:
+        if lost and epochs > 0:
             thetas, programs_t = lifted(counts, thetas, programs_t, _EVEN)
-        elif done:
+        elif lost:
             # Nothing more is trained: what the lost programs explained goes to the others.
             thetas, programs_t = lifted(counts, thetas, programs_t, _TRACE)
             thetas[0] = usage_given(counts, programs_t[0], passes=_PREDICTION_PASSES)
         network = _network(thetas, programs_t, options, labels, joint=joint)
-        record = context.train(network, _optimizer(network, counts, options), done)
+        record = context.train(network, _optimizer(network, counts, options), epochs)
         network.finish()
         thetas = [theta.detach() for theta in network.thetas]
         return Round(network, thetas, _programs(network, counts), record)

@@ -59,15 +59,15 @@ class FitContext:
             return [np.zeros(k) for k in ([] if self.previous is None else self.previous.layers)]
         return layer_supports(self.previous.thetas)
 
-    def train(self, network: Network, optimizer: Optimizer, done: int = 0) -> Training:
+    def train(self, network: Network, optimizer: Optimizer, epochs: int) -> Training:
         """Train all layers together, with the limits that the options set.
 
         Parameters
         ----------
         network : Network
         optimizer : Optimizer
-        done : int
-            Epochs that this layer has been trained for already.
+        epochs : int
+            At the most.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class FitContext:
             network,
             optimizer,
             float(cells) * genes,
-            epochs=max(0, options.epochs - done),
+            epochs=epochs,
             tol=options.tol,
             patience=options.patience,
             keep_best=options.optimizer != "auto",

@@ -92,7 +92,7 @@ def supported(supports: Sequence[np.ndarray], least: float) -> list[Tensor]:
 
 
 def train_supported(
-    run: Callable[[list[Tensor], list[Tensor], bool, int], Round[Trained]],
+    run: Callable[[list[Tensor], list[Tensor], bool, int, bool], Round[Trained]],
     thetas: list[Tensor],
     programs_t: list[Tensor],
     options: LayerOptions,
@@ -108,8 +108,9 @@ def train_supported(
     Parameters
     ----------
     run : callable
-        Of (thetas, programs_t, joint, done): trains all layers from these factors, or without
-        ``joint`` the last layer alone; ``done`` of the epochs have been run.
+        Of (thetas, programs_t, joint, epochs, lost): trains all layers from these factors for so
+        many epochs, or without ``joint`` the last layer alone; ``lost``: programs that these
+        factors had have been given up.
     thetas, programs_t : list of Tensor
         To start from.
     options : LayerOptions
@@ -127,15 +128,15 @@ def train_supported(
     joint, records = options.joint, list[Training]()
     supports = [*before, np.zeros(thetas[-1].shape[1])]
     while True:
-        done = sum(record.epochs for record in records)
-        trained = run(thetas, programs_t, joint, done)
+        epochs = max(0, options.epochs - sum(record.epochs for record in records))
+        trained = run(thetas, programs_t, joint, epochs, bool(records))
         found = trained.supports()
         if _drawn_away(supports, found, least):
             if joint and before and not records:
                 joint = False
                 continue
             del trained
-            trained = run(thetas, programs_t, joint, options.epochs)
+            trained = run(thetas, programs_t, joint, 0, True)
             found = trained.supports()
         records.append(trained.record)
         kept = supported(found, least)
