@@ -20,8 +20,9 @@ LEVELS = [
     {"cells"},
     {"training"},
     {"least_squares", "poisson"},
+    {"projection"},
     {"fit"},
-    {"prototype", "dutil"},
+    {"prototype", "dutil", "new_cells"},
 ]
 # Rooms beside the fit: nothing below the prototype imports them.
 BESIDE = {

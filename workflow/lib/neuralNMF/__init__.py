@@ -17,6 +17,8 @@ _EXPORTS = {
     "open_dataset": "neuralNMF.io.dataset",
     "load_model": "neuralNMF.io.model",
     "fit_layer": "neuralNMF.fit",
+    "project": "neuralNMF.new_cells.project",
+    "save_model": "neuralNMF.io.model",
     "LayerOptions": "neuralNMF.options",
     "InputError": "neuralNMF.errors",
     "NeuralNMFError": "neuralNMF.errors",

@@ -50,6 +50,21 @@ class RatePass(Generic[Rows, Columns]):
     columns: Columns
 
 
+def median_total(totals: np.ndarray) -> float:
+    """The median of the cells' totals (N,), without those that are zero.
+
+    Raises
+    ------
+    InputError
+        No cell has any counts.
+    """
+    positive = np.asarray(totals, dtype=np.float64)
+    positive = positive[positive > 0]
+    if positive.size == 0:
+        raise InputError("No cell has any counts in the selected genes; select other genes.")
+    return float(np.median(positive))
+
+
 def library_size(totals: np.ndarray) -> np.ndarray:
     """Library sizes s_i: a cell's total over the selected genes, divided by the median total.
 
@@ -68,11 +83,7 @@ def library_size(totals: np.ndarray) -> np.ndarray:
     InputError
         No cell has any counts.
     """
-    totals = np.asarray(totals, dtype=np.float64)
-    positive = totals[totals > 0]
-    if positive.size == 0:
-        raise InputError("No cell has any counts in the selected genes; select other genes.")
-    return totals / np.median(positive)
+    return np.asarray(totals, dtype=np.float64) / median_total(totals)
 
 
 class Counts:

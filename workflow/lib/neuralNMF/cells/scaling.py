@@ -6,7 +6,7 @@ that a sparse X stays sparse and X' need not be formed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,12 +29,15 @@ class Scaling:
     transform : {"none", "sqrt", "log1p"}
     dtype : type
         Of transformed values: float32 or float64, as the fit's precision.
+    target_total : float or None
+        Counts that every cell's total is brought to; None where the cells are left as they are.
     """
 
     cells: np.ndarray
     genes: np.ndarray
     transform: str = "none"
     dtype: type = np.float32
+    target_total: float | None = None
 
     @property
     def outer_cells(self) -> np.ndarray:
@@ -96,17 +99,19 @@ def fit_scaling(
     """
     cells = np.ones(dataset.shape[0])
     genes = np.ones(dataset.shape[1])
+    target = None
     if normalize != "counts":
         totals = dataset.obs["total_counts"].to_numpy(np.float64)
         counted = totals > 0
-        cells[counted] = np.median(totals[counted]) / totals[counted]
-    scaling = Scaling(cells, genes, transform, dtype)
+        target = float(np.median(totals[counted]))
+        cells[counted] = target / totals[counted]
+    scaling = Scaling(cells, genes, transform, dtype, target)
     power = float(normalize == "variance") if gene_power is None else gene_power
     if power == 0:
         return scaling
     variance, varies = _variances(dataset, scaling)
     genes[varies] = variance[varies] ** (-power / 2)
-    return Scaling(cells, genes, transform, dtype)
+    return replace(scaling, genes=genes)
 
 
 def _variances(dataset: Dataset, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:

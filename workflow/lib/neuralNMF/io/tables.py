@@ -1,5 +1,6 @@
 """Tables for people: text files with a tab between columns."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,3 +24,18 @@ def write_table(table: pd.DataFrame, path: str | Path, *, digits: int | None = 6
     shown = None if digits is None else f"%.{digits}g"
     with atomic_path(path) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format=shown, lineterminator="\n")
+
+
+def write_gene_sets(sets: Iterable[tuple[str, str, Sequence[str]]], path: str | Path) -> None:
+    """Write gene sets as GMT, whole or not at all.
+
+    Parameters
+    ----------
+    sets : iterable of (str, str, sequence of str)
+        Name, description and genes of each.
+    path : str or Path
+        Of the file.
+    """
+    with atomic_path(path) as temporary:
+        lines = ["\t".join([name, text, *genes]) + "\n" for name, text, genes in sets]
+        temporary.write_text("".join(lines), encoding="utf-8")

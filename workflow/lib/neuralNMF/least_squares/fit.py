@@ -11,7 +11,7 @@ from neuralNMF.cells.scaling import Scaling, fit_scaling
 from neuralNMF.cells.stream import SAMPLE_CELLS, dataset_products, draw_sample, sample_products
 from neuralNMF.least_squares.later_starts import best_nested, merged, of_programs
 from neuralNMF.least_squares.learned import LearnedNMF
-from neuralNMF.least_squares.network import NeuralNMF, Pass
+from neuralNMF.least_squares.network import NeuralNMF, Pass, usage_sums
 from neuralNMF.least_squares.optimize import make_optimizer
 from neuralNMF.least_squares.starts import (
     first_programs,
@@ -22,6 +22,7 @@ from neuralNMF.least_squares.starts import (
 )
 from neuralNMF.options import LayerOptions
 from neuralNMF.solvers.gram import times_small
+from neuralNMF.solvers.nnls import DEPENDENT, nnls
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
@@ -63,7 +64,10 @@ def fit_least_squares(context: FitContext) -> Fitted:
         with torch.no_grad():
             solved = network(products)
         programs_t = [program_t.detach() for program_t in solved.programs_t]
-        return Round(solved, [theta.detach() for theta in network.thetas], programs_t, record)
+        thetas = [theta.detach() for theta in network.thetas]
+        if options.beta == "learned" and options.loss == "reconstruction":
+            programs_t = _programs_of_usage(products, thetas, programs_t[-1])
+        return Round(solved, thetas, programs_t, record)
 
     trained, record = train_supported(run, thetas, [], options, context.supports())
     error = trained.result.error.item()
@@ -74,7 +78,10 @@ def fit_least_squares(context: FitContext) -> Fitted:
         record,
         scaling.cells,
         scaling.genes,
-        figures={"mse": error / (float(products.shape[0]) * products.shape[1])},
+        figures={
+            "mse": error / (float(products.shape[0]) * products.shape[1]),
+            "target_total": scaling.target_total,
+        },
     )
 
 
@@ -132,6 +139,23 @@ def _sample(context: FitContext, scaling: Scaling, products: Products) -> Produc
         return products
     chosen = draw_sample(cells, context.generator)
     return sample_products(context.dataset, scaling, chosen, context.place)
+
+
+def _programs_of_usage(products: Products, thetas: list[Tensor], last: Tensor) -> list[Tensor]:
+    """The programs (M, k_l) that explain the cells best by each layer's usage, and the last.
+
+    Those of the product, Theta_{l+1} ... beta_L, have the rank of the last layer and cannot tell
+    the programs of a coarse one apart, as their usage can.
+    """
+    sums = products.sums(thetas[0])
+    layers = usage_sums(sums.gram, sums.cross, thetas[1:])
+    dependent = DEPENDENT[products.dtype]
+    earlier = [
+        nnls(gram, cross, dependent=dependent, threads=products.threads)
+        for layer, gram, cross in layers
+        if layer < len(thetas) - 1
+    ]
+    return [*earlier, last]
 
 
 def _network(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.cells.counts import Counts
+from neuralNMF.cells.counts import Counts, median_total
 from neuralNMF.cells.stream import counts_sample, dataset_counts
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.deviance import deviance_of
@@ -28,7 +28,7 @@ from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
 from neuralNMF.training.supported import Round, train_supported
 
-_PROGRAM_PASSES, _PREDICTION_PASSES = 20, 60
+_PROGRAM_PASSES, _USAGE_PASSES = 20, 60
 # Even parts that are mixed into the factors after programs have been given up: for training to go
 # on from, and where it does not.
 _EVEN, _TRACE = 0.1, 0.01
@@ -55,7 +55,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         elif lost:
             # Nothing more is trained: what the lost programs explained goes to the others.
             thetas, programs_t = lifted(counts, thetas, programs_t, _TRACE)
-            thetas[0] = usage_given(counts, programs_t[0], passes=_PREDICTION_PASSES)
+            thetas[0] = usage_given(counts, programs_t[0], passes=_USAGE_PASSES)
         network = _network(thetas, programs_t, options, labels, joint=joint)
         record = context.train(network, _optimizer(network, counts, options), epochs)
         network.finish()
@@ -69,9 +69,6 @@ def fit_poisson(context: FitContext) -> Fitted:
     of_layer_1 = network.behind(programs_t[-1])[0].detach()
     if options.beta == "learned" and not network.nested:
         programs_t = _programs_of_usage(counts, thetas, programs_t)
-    predictions = {}
-    if network.guide is not None:
-        predictions = _predictions(counts, network.guide, thetas, programs_t[0])
     rate_pass = counts.rates(thetas[0], of_layer_1)
     return Fitted(
         thetas,
@@ -81,8 +78,11 @@ def fit_poisson(context: FitContext) -> Fitted:
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),
-        cells=predictions,
-        figures={"deviance": deviance_of(rate_pass, thetas[0], of_layer_1, counts)},
+        guide=network.guide,
+        figures={
+            "deviance": deviance_of(rate_pass, thetas[0], of_layer_1, counts),
+            "target_total": median_total(dataset.obs["selected_counts"].to_numpy()),
+        },
     )
 
 
@@ -160,17 +160,3 @@ def _programs_of_usage(
         sums = best.sum(0)
         refined.append(torch.where(sums > 0, best / sums.clamp(min=TINY), 0.0) * program_t.sum(0))
     return [*refined, programs_t[-1]]
-
-
-def _predictions(
-    counts: Counts, guide: Guide, thetas: Sequence[Tensor], programs_t: Tensor
-) -> dict[str, np.ndarray]:
-    """Columns of ``obs``: the label of every cell, and its probability.
-
-    From the counts alone, for labelled cells too: training moves their usage by the label.
-    """
-    usage = usage_given(counts, programs_t, passes=_PREDICTION_PASSES)
-    for theta in thetas[1 : guide.layer]:
-        usage = usage @ theta.to(usage)
-    label, probability = guide.predict(usage)
-    return {"predicted_label": label, "predicted_probability": probability}

@@ -7,6 +7,7 @@ arXiv 2303.00058, section 3.3; there by least squares, here by cross-entropy).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,25 +80,30 @@ class Guide:
             ]
         return value
 
-    def predict(self, usage: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """The most likely class of every cell, and its probability.
+    def classifier_of(self, usage: np.ndarray) -> dict[str, Any]:
+        """The classifier that predicts from now on, in plain types.
 
-        The classifier is fitted to the labelled cells' rows: the usage is to be one that the labels
-        did not move, or the other cells' rows would not compare.
+        It is fitted anew to the labelled cells' rows: the usage is to be one that the labels did
+        not move, or the other cells' rows would not compare.
 
         Parameters
         ----------
-        usage : Tensor, shape (N, k_layer)
+        usage : ndarray, shape (N, k_layer)
 
         Returns
         -------
-        label : ndarray of str, shape (N,)
-        probability : ndarray, shape (N,)
-            float64.
+        dict
+            ``layer``, ``classes``, ``weight`` (k_layer, classes) and ``bias`` (classes,).
         """
-        classifier, _ = self._fitted(usage[self._labelled.to(usage.device)], _LAST_STEPS)
-        probability, code = classifier.probabilities(usage).double().cpu().max(1)
-        return np.array(self.labels.classes, dtype=object)[code.numpy()], probability.numpy()
+        self._classifier = None
+        labelled = torch.from_numpy(usage[self._labelled.numpy()].astype(np.float64))
+        classifier, _ = self._fitted(labelled, _LAST_STEPS)
+        return {
+            "layer": self.layer,
+            "classes": list(self.labels.classes),
+            "weight": classifier.weight.tolist(),
+            "bias": classifier.bias.tolist(),
+        }
 
     def _fitted(self, usage: Tensor, steps: int) -> tuple[LabelClassifier, Tensor]:
         """The classifier of the labelled cells' usage, and their codes on its device."""

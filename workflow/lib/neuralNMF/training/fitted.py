@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from neuralNMF.training.loop import Training
+
+
+class Classifies(Protocol):
+    """A guide of a fit, as its end sees it: `poisson.guide.Guide` is one."""
+
+    layer: int
+
+    def classifier_of(self, usage: np.ndarray) -> dict[str, Any]:
+        """The classifier of the usage (N, k) of its layer, in plain types."""
 
 
 @dataclass
@@ -27,8 +36,8 @@ class Fitted:
         The fit was to X' = diag(cell_scale) X diag(gene_scale).
     deviations : list of Tensor
         Posterior standard deviations, shaped as ``programs_t``; empty where a model has none.
-    cells : dict of ndarray, (N,) each
-        Columns for ``obs``.
+    guide : Classifies or None
+        What predicts the cells' labels; None where the fit was not guided by any.
     figures : dict
         Numbers for ``info``, in plain types.
     """
@@ -40,5 +49,5 @@ class Fitted:
     cell_scale: np.ndarray
     gene_scale: np.ndarray
     deviations: list[Tensor] = field(default_factory=list)
-    cells: dict[str, np.ndarray] = field(default_factory=dict)
+    guide: Classifies | None = None
     figures: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,76 @@
+"""The end of a fit: Theta_1 at its minimum for the programs that are saved.
+
+Training stops where the loss has nearly stopped falling, some way before its minimum. Afterwards a
+cell of the data set that comes again as a new cell gets the usage that the model says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from neuralNMF.canonical import canonical
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.io.model import Model
+from neuralNMF.projection.programs import CellUsage, HeldPrograms
+
+_CHUNK = 16_384
+
+
+def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
+    """Bring Theta_1 of a model to its minimum for the model's programs; changes the model.
+
+    Parameters
+    ----------
+    model : Model
+        In canonical form; its programs are sorted by their usage again.
+    dataset : Dataset
+        That it was fitted to.
+    held : HeldPrograms
+        Of the model.
+
+    Returns
+    -------
+    float
+        Squared error or deviance of the last layer afterwards.
+    """
+    theta, error = np.empty_like(model.thetas[0]), 0.0
+    for part, cells in usage_of_dataset(dataset, held, model.thetas[0]):
+        theta[part] = cells.theta
+        rounded = CellUsage(theta[part].astype(np.float64), cells.cell_scale)
+        error += held.error(dataset.rows(part.start, part.stop), rounded)
+        dataset.release()
+    factors = canonical([theta, *model.thetas[1:]], model.betas)
+    model.thetas, model.betas, model.dead = factors.thetas, factors.betas, factors.dead
+    model.deviations = [
+        deviation[order] for deviation, order in zip(model.deviations, factors.orders, strict=False)
+    ]
+    return error
+
+
+def usage_of_dataset(
+    dataset: Dataset, held: HeldPrograms, start: np.ndarray | None = None
+) -> Iterator[tuple[slice, CellUsage]]:
+    """The usage of all cells of a data set, some at a time.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, with the genes that are held.
+    held : HeldPrograms
+    start : ndarray or None, (N, k_1)
+        Usage that is near.
+
+    Yields
+    ------
+    part : slice
+        Which cells.
+    cells : CellUsage
+    """
+    totals = dataset.obs["total_counts"].to_numpy(np.float64)
+    for first in range(0, dataset.shape[0], _CHUNK):
+        part = slice(first, min(first + _CHUNK, dataset.shape[0]))
+        near = None if start is None else start[part]
+        yield part, held.usage(dataset.rows(part.start, part.stop), totals[part], near)
+        dataset.release()
