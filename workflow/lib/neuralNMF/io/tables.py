@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
 
 
@@ -23,3 +24,11 @@ def write_table(table: pd.DataFrame, path: str | Path, *, digits: int | None = 6
     shown = None if digits is None else f"%.{digits}g"
     with atomic_path(path) as temporary:
         table.to_csv(temporary, sep="\t", index=False, float_format=shown, lineterminator="\n")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; raise InputError where it is missing or none."""
+    try:
+        return pd.read_csv(path, sep="\t")
+    except (OSError, ValueError) as error:
+        raise InputError(f"The table '{path}' cannot be read ({error}): make it again.") from error
