@@ -1,10 +1,13 @@
 """The table of all programs: flags, figures and verdicts, each where it is known what is right."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from neuralNMF.errors import InputError
-from neuralNMF.evidence.flags import CELL_CYCLE, STRESS, marker_flags
+from neuralNMF.evidence.flags import CELL_CYCLE, STRESS, TECHNICAL, marker_flags
 from neuralNMF.evidence.gene_sets import GeneSet, gene_set_table
 from neuralNMF.evidence.label_scores import label_scores
 from neuralNMF.evidence.programs import Cells, judge_programs, table_of_programs
@@ -15,6 +18,8 @@ from neuralNMF.evidence.usage import (
     redundancy,
 )
 from neuralNMF.evidence.verdict import believe, flags_of_figures
+
+PAGE = (Path(__file__).parents[2] / "docs" / "programs_to_believe.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -232,6 +237,17 @@ def test_all_that_is_known_is_in_the_table(model):
     assert table["replication"].isna()[2] and table["replication"][0] == 0.9
     assert table["gene_set"][0] == "mine" and pd.isna(table["gene_set"][1])
     assert table["gene_set_genes"][0] == table["markers"][0]
+    for column in table.columns:
+        assert f"`{column}`" in PAGE or f"`…{column.removeprefix('label')}`" in PAGE, column
+
+
+def test_every_flag_is_described():
+    figures = {"parent_share": 0, "redundancy": 1, "library_size_correlation": 1}
+    figures |= {"main_input_share": 1, "replicated": False, "held_out_gain": 0}
+    known = {*TECHNICAL, "cell cycle", *flags_of_figures(figures)}
+    assert len(known) == 14
+    for flag in known:
+        assert re.search(rf"^\| .*`{flag}`", PAGE, re.MULTILINE), flag
 
 
 def test_a_single_input_has_no_coverage(model):

@@ -133,7 +133,7 @@ def label_agreement(
 
         - ``_classes``, ``_cells``: how many count; ``_left_out``: names of classes under 20 cells
         - ``_average_precision``, ``_auroc``: of the best program for each class, mean over the
-          classes; of more than 100,000 cells by a random sample
+          classes; of more than 50,000 cells by a random sample
         - ``_knn_accuracy``, ``_ari``, ``_nmi``: 15 neighbours, and k-means; of more than 20,000
           cells by a random sample
 

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from neuralNMF.evidence.usage import shares
 
 SMALLEST_CLASS = 20  # cells; of fewer a score says nothing
-MOST_CELLS = 100_000  # a score sorts the cells for every program and label
+MOST_CELLS = 50_000  # a score sorts the cells for every program and label
 
 
 def counted(labels: np.ndarray, least: int = SMALLEST_CLASS) -> np.ndarray:
@@ -102,7 +102,7 @@ def label_scores(usage: np.ndarray, labels: np.ndarray) -> LabelScores:
         Of a layer.
     labels : ndarray of str, (N,)
         Of the cells, "" where there is none. Classes under 20 cells are left out; of more than
-        100,000 cells a random sample is taken.
+        50,000 cells a random sample is taken.
 
     Returns
     -------
