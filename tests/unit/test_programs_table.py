@@ -250,6 +250,12 @@ def test_every_flag_is_described():
         assert re.search(rf"^\| .*`{flag}`", PAGE, re.MULTILINE), flag
 
 
+def test_gene_sets_of_which_none_is_found_leave_the_columns_empty(model):
+    programs = judged(model)
+    sets = gene_set_table(programs.markers, programs.symbols, [GeneSet("x", "", frozenset("ABC"))])
+    assert table_of_programs(programs, gene_sets=sets)["gene_set"].isna().all()
+
+
 def test_a_single_input_has_no_coverage(model):
     cells = Cells(np.full(240, 1000.0), np.full(240, "only"))
     table = table_of_programs(judged(model), cells)

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from scipy.stats import false_discovery_control, hypergeom
 
-MARKERS = 50  # best markers of a program that are tested
 FEWEST = 3  # genes of a set that the data set must have
 REPORTED = 0.05  # adjusted p-values below this are listed
+NAMED = 10  # sets that the log names
+COLUMNS = [
+    *("layer", "program", "gene_set", "description", "genes_in_set", "markers", "markers_in_set"),
+    *("p_value", "adjusted_p", "genes"),
+]
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +49,12 @@ def gene_set_table(
     Parameters
     ----------
     markers : mapping of int to sequence of ndarray of int
-        By layer: of each program the columns of its `MARKERS` best markers, or fewer.
+        By layer: of each program the columns of its best markers, the best first.
     symbols : ndarray of str, (M,)
         Of all genes of the data set: the universe.
     sets : sequence of GeneSet
         Matched by symbol in any case. Those with fewer than three genes in the data set are not
-        tested; the log names them.
+        tested; the log says how many.
 
     Returns
     -------
@@ -59,69 +64,60 @@ def gene_set_table(
         ``markers`` (m), ``markers_in_set`` (x), ``p_value``, ``adjusted_p`` and ``genes`` (the x,
         best marker first).
     """
-    upper = np.array([str(symbol).upper() for symbol in symbols], dtype=object)
-    members = {each.name: np.isin(upper, list(each.genes)) for each in sets}
-    small = [name for name, there in members.items() if there.sum() < FEWEST]
-    if small:
+    members = _members(symbols, sets)  # (sets, M)
+    sizes = members.sum(axis=1).astype(int)
+    _log_untested(
+        [each.name for each, size in zip(sets, sizes, strict=True) if size < FEWEST], sets
+    )
+    tested = np.flatnonzero(sizes >= FEWEST).tolist()
+    programs = [
+        (layer, number, genes)
+        for layer, lists in markers.items()
+        for number, genes in enumerate(lists, start=1)
+        if len(genes)
+    ]
+    marked = np.zeros((len(symbols), len(programs)))
+    for column, (_, _, genes) in enumerate(programs):
+        marked[genes, column] = 1
+    found = members[tested] @ marked  # (sets, programs)
+    p_values = hypergeom.sf(found - 1, len(symbols), sizes[tested, None], marked.sum(axis=0))
+    adjusted = p_values
+    if p_values.size:
+        adjusted = false_discovery_control(p_values, axis=None).reshape(p_values.shape)
+    rows = []
+    for column, (layer, number, genes) in enumerate(programs):
+        for row in np.argsort(p_values[:, column], kind="stable"):
+            if adjusted[row, column] >= REPORTED:
+                break
+            each, size = sets[tested[row]], sizes[tested[row]]
+            shared = [str(name) for name in symbols[genes] if str(name).upper() in each.genes]
+            which = [layer, f"P{number}", each.name, each.description]
+            figures = [size, len(genes), len(shared), p_values[row, column], adjusted[row, column]]
+            rows.append([*which, *figures, ", ".join(shared)])
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"layer": int})  # also without a row
+
+
+def _log_untested(names: Sequence[str], sets: Sequence[GeneSet]) -> None:
+    if names:
         _log.info(
             "%d of %d gene sets are not tested, since the data set has fewer than %d of their "
             "genes (matched by symbol): %s",
-            len(small),
+            len(names),
             len(sets),
             FEWEST,
-            ", ".join(small),
+            ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else ""),
         )
-    tests = [
-        _test(layer, number, genes, symbols, each, members[each.name])
-        for layer, programs in markers.items()
-        for number, genes in enumerate(programs, start=1)
-        if len(genes)
-        for each in sets
-        if each.name not in small
+
+
+def _members(symbols: np.ndarray, sets: Sequence[GeneSet]) -> sp.csr_array:
+    """Which genes each set has, (sets, M): symbols that two genes share stand for both."""
+    columns: dict[str, list[int]] = {}
+    for column, symbol in enumerate(symbols):
+        columns.setdefault(str(symbol).upper(), []).append(column)
+    lists = [
+        [column for gene in sorted(each.genes) for column in columns.get(gene, [])] for each in sets
     ]
-    table = pd.DataFrame(tests, columns=list(_COLUMNS)).astype(_COLUMNS)
-    if len(table):
-        table["adjusted_p"] = false_discovery_control(table["p_value"])
-    order = table.assign(number=table["program"].str[1:].astype(int)).sort_values(
-        ["layer", "number", "adjusted_p", "p_value", "gene_set"]
-    )
-    listed = order.loc[order["adjusted_p"] < REPORTED, list(_COLUMNS)]
-    return listed.reset_index(drop=True)
-
-
-_COLUMNS = {
-    "layer": "int64",
-    "program": "object",
-    "gene_set": "object",
-    "description": "object",
-    "genes_in_set": "int64",
-    "markers": "int64",
-    "markers_in_set": "int64",
-    "p_value": "float64",
-    "adjusted_p": "float64",
-    "genes": "object",
-}
-
-
-def _test(
-    layer: int,
-    number: int,
-    genes: np.ndarray,
-    symbols: np.ndarray,
-    each: GeneSet,
-    members: np.ndarray,
-) -> dict[str, object]:
-    found = genes[members[genes]]
-    universe, size = len(members), int(members.sum())
-    return {
-        "layer": layer,
-        "program": f"P{number}",
-        "gene_set": each.name,
-        "description": each.description,
-        "genes_in_set": size,
-        "markers": len(genes),
-        "markers_in_set": len(found),
-        "p_value": float(hypergeom.sf(len(found) - 1, universe, size, len(genes))),
-        "adjusted_p": 1.0,
-        "genes": ", ".join(map(str, symbols[found])),
-    }
+    indptr = np.cumsum([0, *map(len, lists)])
+    indices = np.array([column for each in lists for column in each], dtype=int)
+    shape = (len(sets), len(symbols))
+    return sp.csr_array((np.ones(len(indices)), indices, indptr), shape=shape)
