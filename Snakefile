@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plots.smk"
+include: "workflow/rules/evidence.smk"
 
 
 rule all:

@@ -9,13 +9,13 @@ from neuralNMF.cells.place import Place
 from neuralNMF.cells.scaling import fit_scaling
 from neuralNMF.cells.stream import dataset_products
 from neuralNMF.cells.svd import nndsvd_theta, singular_vectors
+from neuralNMF.evidence.matching import matched_cosines
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.least_squares.starts import first_programs, random_theta, usage_of
 
 from benchmarks.common import blood_cells, folders, save
-from benchmarks.matching import matched
 from benchmarks.planted import simulate_hierarchy
 
 SEEDS = 5
@@ -64,7 +64,7 @@ def main() -> None:
                 row = found.setdefault(label, {"mse": [], "programs_found": []})
                 row["mse"].append(auto.found.error.item() / entries)
                 if truth is not None:
-                    cosines = matched(auto.found.programs_t[0].detach().numpy().T, truth)
+                    cosines = matched_cosines(auto.found.programs_t[0].detach().numpy().T, truth)
                     row["programs_found"].append(sum(c >= 0.95 for c in cosines))
         figures[name] = found
     save(out, "starts", figures)

@@ -8,8 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-
-from benchmarks.matching import matched
+from neuralNMF.evidence.matching import matched_cosines
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
@@ -27,7 +26,7 @@ def cosine(a, b):
 
 def least_cosine(programs, truth):
     """The lowest cosine when programs (k, M) are matched one to one with the true ones."""
-    return matched(programs, truth)[0]
+    return matched_cosines(programs, truth)[0]
 
 
 def agreement(usage, labels, clusters):

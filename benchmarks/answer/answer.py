@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from neuralNMF.evidence.agreement import hierarchy
+from neuralNMF.evidence.label_scores import counted
 
 from benchmarks.answer import measures
 from benchmarks.answer.sets import Cells, halves
@@ -48,10 +50,10 @@ def replications(method: Method, cells: Cells, seed: int) -> list[float]:
 
 
 def flow(answer: Answer, cells: Cells) -> float:
-    """`measures.hierarchy` of the cells whose two labels count."""
-    there = measures.counted(cells.fine) & measures.counted(cells.coarse)
+    """`hierarchy` of the cells whose two labels count."""
+    there = counted(cells.fine) & counted(cells.coarse)
     thetas = [answer.thetas[0][there], *answer.thetas[1:]]
-    return measures.hierarchy(thetas, cells.fine[there], cells.coarse[there])
+    return hierarchy(thetas, cells.fine[there], cells.coarse[there])
 
 
 def measured(

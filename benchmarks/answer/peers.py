@@ -15,6 +15,7 @@ import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 from cnmf import cNMF, load_df_from_npz
+from neuralNMF.evidence.label_scores import counted
 from sklearn.decomposition import NMF
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -133,7 +134,7 @@ def cnmf(cells: Cells, seed: int, *, rank: int) -> Answer:
 
 def leiden(adata: anndata.AnnData, labels: np.ndarray, seed: int) -> tuple[float, float]:
     """(adjusted Rand index, mutual information) at the resolution of the largest index."""
-    there = measures.counted(labels)
+    there = counted(labels)
     found = []
     for resolution in RESOLUTIONS:
         sc.tl.leiden(

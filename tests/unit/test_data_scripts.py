@@ -31,7 +31,7 @@ def folder(tmp_path):
         layers=[None],
         options={"exclude": ["c3"]},
     )
-    run("count_cells.py", Named(dataset=dataset), Named(str(tmp_path / "cells.tsv")), labels=None)
+    run("count_cells.py", Named(dataset=dataset), Named(str(tmp_path / "cells.tsv")), labels={})
     return tmp_path
 
 

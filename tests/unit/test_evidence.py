@@ -155,7 +155,7 @@ def test_programs_are_named_by_their_markers_and_flagged(programs):
     ]
     beta[2, 15:] = beta[3, 15:] = 0  # nothing else marks the third
     evidence = layer_evidence(usage, beta, symbols)
-    assert evidence.flags == [(), (), ("ribosomal",), ("noise",), ("dead",)]
+    assert evidence.flags == [(), (), ("ribosomal",), ("noise", "ribosomal"), ("dead",)]
     assert list(evidence.grey) == [False, False, True, True, True]
     assert list(evidence.last) == [False, False, False, True, True]
     np.testing.assert_allclose(evidence.support, support(usage))

@@ -35,6 +35,7 @@ def test_scripts(script: Path):
     if script.stem.startswith("plot_"):
         assert not {"scipy", "matplotlib.pyplot"} & found
     assert ("matplotlib" in found) == script.stem.startswith("plot_")
+    assert ("sklearn" in found) == (script.stem == "judge_programs")
 
 
 def test_what_the_snakefile_imports():

@@ -27,10 +27,10 @@ def test_cells_of_each_input(obs):
 
 
 def test_cells_of_each_label_and_those_without_one(obs):
-    rows = count_cells(obs, "kind").to_numpy().tolist()
+    rows = count_cells(obs, {"label": "kind"}).to_numpy().tolist()
     assert rows == [["a", "T", 2, 7.5], ["a", "no label", 1, 30.0], ["b", "T", 1, 40.0]]
     with pytest.raises(InputError, match="no column 'celltype'.*dataset, total_counts, kind"):
-        count_cells(obs, "celltype")
+        count_cells(obs, {"label": "celltype"})
 
 
 def test_a_table_is_written_with_the_digits_asked_for(tmp_path):

@@ -87,6 +87,17 @@ def test_a_sample_overrides_only_what_it_names():
     assert (dataset["min_cells"], dataset["variable_genes"]) == (7, 99)
 
 
+def test_a_sample_may_have_gene_sets_of_its_own(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("a.gmt", "b.gmt"):
+        (tmp_path / name).touch()
+    own = {"none": {"gene_sets": None}, "other": {"gene_sets": "~/b.gmt"}, "config's": {}}
+    samples = {f"s{n}": {"simulate": {}, **keys} for n, keys in enumerate(own.values())}
+    found = load({"samples": samples, "gene_sets": ["~/a.gmt", "~/b.gmt"]}).samples
+    a, b = str(tmp_path / "a.gmt"), str(tmp_path / "b.gmt")
+    assert [sample.gene_sets for sample in found.values()] == [(), (b,), (a, b)]
+
+
 @pytest.mark.parametrize(
     ("given", "sources"),
     [
@@ -228,6 +239,20 @@ WRONG = [
     (
         {"samples": {"s": {"simulate": {}, "labels": "celltype"}}},
         'samples.s.labels is "celltype", but simulated cells have no labels.',
+    ),
+    (
+        {"samples": {"s": {"simulate": {}, "coarse_labels": "lineage"}}},
+        'samples.s.coarse_labels is "lineage", but simulated cells have no labels.',
+    ),
+    (
+        {"samples": {"s": {"input": __file__, "coarse_labels": "lineage"}}},
+        'samples.s.coarse_labels is "lineage", but there are no finer `labels`;',
+    ),
+    ({"gene_sets": "no.gmt"}, 'gene_sets: there is no file "no.gmt" (working folder:'),
+    ({"gene_sets": [3]}, "gene_sets[0] is 3; allowed: the path of a GMT file, or a list of them."),
+    (
+        {"samples": {"s": {"input": __file__, "gene_sets": ["no.gmt"]}}},
+        'samples.s.gene_sets: there is no file "no.gmt" (working folder:',
     ),
     ({"dataset": {"exclude": "no.txt"}}, 'dataset.exclude: there is no file "no.txt"'),
     (

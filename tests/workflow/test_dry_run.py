@@ -24,7 +24,7 @@ def test_shipped_config(real: Workflow, path: Path):
     }
     assert jobs["create_dataset"] == len(config["samples"])
     runs = len(config.get("runs", ["main"]))
-    assert jobs["plot_theta"] == jobs["plot_beta"] == runs
+    assert jobs["plot_theta"] == jobs["plot_beta"] == jobs["judge_programs"] == runs
 
 
 def test_default_config_needs_no_arguments(real: Workflow):
@@ -45,6 +45,9 @@ def test_samples_times_runs(real: Workflow):
     # Runs of another depth have other files, so rules of their own.
     assert jobs["plot_theta"] == jobs["plot_theta_1_layers"] == 3
     assert jobs["plot_beta"] == jobs["plot_beta_1_layers"] == 3
+    # So have samples with neither labels nor a truth.
+    assert jobs["judge_programs"] == 4
+    assert jobs["judge_programs_only"] == 2
 
 
 def test_an_input_is_never_taken_for_an_output(real: Workflow):

@@ -13,7 +13,8 @@ from helpers import make_adata
 def write_counts(path: Path, cells: int = 40, genes: int = 60) -> None:
     """A small .h5ad with labels, as a user has it."""
     rng = np.random.default_rng(0)
-    counts, celltype = rng.poisson(3.0, (cells, genes)), rng.choice(["B", "T"], cells)
+    counts = rng.poisson(3.0, (cells, genes))
+    celltype = rng.permutation(np.resize(["B", "T"], cells))
     make_adata(counts, celltype=celltype).write_h5ad(path)
 
 
@@ -29,10 +30,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     workflow = Workflow(ROOT, tmp_path_factory.mktemp("end") / "work")
     workflow.folder.mkdir()
     write_counts(workflow.folder / "mine.h5ad")
-    config = {
-        **SMALL,
-        "samples": {**SMALL["samples"], "own": {"input": "mine.h5ad", "labels": "celltype"}},
-    }
+    genes = "\t".join(f"gene{number}" for number in range(40))
+    (workflow.folder / "sets.gmt").write_text(f"most\tof the genes\t{genes}\n")
+    own = {"input": "mine.h5ad", "labels": "celltype", "gene_sets": "sets.gmt"}
+    config = {**SMALL, "samples": {**SMALL["samples"], "own": own}}
     workflow.run(config=config)
     assert workflow.plan(config=config) == {}
     return workflow
@@ -46,7 +47,9 @@ def test_every_file_that_the_readme_names(finished: Workflow):
     for sample in ("tiny", "own"):
         tables = ("dataset.h5ad", "genes.tsv", "cells.tsv")
         expected |= {f"results/{sample}/{name}" for name in tables}
-        expected |= {f"results/{sample}/main/{name}" for name in names}
+        judged = {"programs.tsv", "agreement.tsv"}
+        judged |= {"gene_sets.tsv"} if sample == "own" else set()
+        expected |= {f"results/{sample}/main/{name}" for name in names | judged}
     found = {name for name in files(finished.folder) if name.startswith(("results/", "data/"))}
     assert found == expected
     assert all((finished.folder / name).stat().st_size for name in found)
@@ -66,6 +69,35 @@ def test_labels_are_counted(finished: Workflow):
     assert table["cells"].sum() == 40
     assert set(table["label"]) == {"B", "T"}
     assert "label" not in pd.read_csv(finished.folder / "results/tiny/cells.tsv", sep="\t")
+
+
+def test_programs_are_judged(finished: Workflow):
+    own, tiny = (
+        pd.read_csv(finished.folder / f"results/{sample}/main/programs.tsv", sep="\t")
+        for sample in ("own", "tiny")
+    )
+    assert list(own["layer"]) == list(tiny["layer"]) == [1] * 4 + [2] * 2
+    assert list(own["program"][:4]) == ["P1", "P2", "P3", "P4"]
+    assert set(own["label"]) <= {"B", "T"} and "label" not in tiny
+    assert "gene_set" in own and "gene_set" not in tiny
+    assert own["believe"].str.match("yes|no: |with care: ").all()
+    assert list(own.columns[-2:]) == list(tiny.columns[-2:]) == ["flags", "believe"]
+    # The genes that mark the programs in the pictures, and as many programs.
+    genes = pd.read_csv(finished.folder / "results/own/main/programs_l1.tsv", sep="\t")
+    first = genes.loc[genes["program"] == "P1", "symbol"]
+    assert own["markers"][0] == ", ".join(first)
+
+
+def test_layers_agree_with_labels_and_with_the_truth(finished: Workflow):
+    own, tiny = (
+        pd.read_csv(finished.folder / f"results/{sample}/main/agreement.tsv", sep="\t")
+        for sample in ("own", "tiny")
+    )
+    assert list(own["programs"]) == list(tiny["programs"]) == [4, 2]
+    assert set(own["label_cells"]) == {40}
+    assert own["label_knn_accuracy"].between(0, 1).all() and "cosine_mean" not in own
+    assert set(tiny["true_programs"]) == {3} and "label_cells" not in tiny
+    assert tiny["cosine_mean"][0] > 0.9 and tiny["usage_correlation_mean"][0] > 0.9
 
 
 def test_every_rule_has_its_own_log_and_benchmark(finished: Workflow):

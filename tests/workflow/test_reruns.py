@@ -11,7 +11,7 @@ def changed(**keys) -> dict:
     return {**copy.deepcopy(SMALL), **keys}
 
 
-ALL_PLOTS = {"plot_theta": 1, "plot_beta": 1}
+ALL_PLOTS = {"plot_theta": 1, "plot_beta": 1, "judge_programs": 1}
 
 
 def test_everything_runs_once(stubbed: Workflow, done: Workflow):
@@ -57,12 +57,18 @@ def test_only_what_changed(done: Workflow, change: dict, jobs: dict):
     assert done.plan(config=changed(**change)) == jobs
 
 
-def test_other_labels_draw_but_do_not_fit(stubbed: Workflow):
+def test_other_labels_draw_and_judge_but_do_not_fit(stubbed: Workflow):
     (stubbed.folder / "mine.h5ad").write_text("counts")
     config = changed(samples={"mine": {"input": "mine.h5ad"}})
     stubbed.run(config=config)
     config["samples"]["mine"]["labels"] = "celltype"
-    assert stubbed.plan(config=config) == {"count_cells": 1, "plot_theta": 1}
+    looked_at = {"count_cells": 1, "judge_programs": 1}
+    assert stubbed.plan(config=config) == {**looked_at, "plot_theta": 1}
+    stubbed.run(config=config)
+    config["samples"]["mine"]["coarse_labels"] = "lineage"
+    assert stubbed.plan(config=config) == looked_at
+    config["samples"]["mine"] |= {"labels": "lineage", "coarse_labels": "celltype"}
+    assert stubbed.plan(config=config) == {**looked_at, "plot_theta": 1}
     # Both at once: neither hides the other.
     both = stubbed.plan(config={**config, "epochs": 6})
     assert both == {"count_cells": 1, "train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}
@@ -74,6 +80,18 @@ def test_values_swapped_between_keys(done: Workflow):
     assert done.plan(config=swapped)["simulate"] == 1
     swapped = changed(plots={"top_n": 50, "max_thresh": 10})
     assert done.plan(config=swapped) == {"plot_beta": 1}
+
+
+def test_gene_sets_judge_and_do_nothing_else(stubbed: Workflow):
+    sets = stubbed.folder / "sets.gmt"
+    sets.parent.mkdir(exist_ok=True)
+    sets.write_text("x\t\tA\n")
+    stubbed.run(config=SMALL)
+    config = changed(gene_sets="sets.gmt")
+    assert stubbed.plan(config=config) == {"judge_programs": 1}
+    stubbed.run(config=config)
+    sets.write_text("x\t\tB\n")
+    assert stubbed.plan(config=config) == {"judge_programs": 1}
 
 
 def test_changed_input_reruns(stubbed: Workflow):

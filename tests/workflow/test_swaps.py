@@ -41,6 +41,7 @@ def test_three_configs_on_one_folder(stubbed: Workflow):
         "train_layer2": 1,
         "plot_theta": 1,
         "plot_beta": 1,
+        "judge_programs": 1,
     }
     after = contents(stubbed.folder)
     assert {name for name in begun if begun[name] == after[name]} == {

@@ -2,7 +2,15 @@
 import neuralNMF
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
-from nmf_workflow.params import Plan, depth, one_of, picture_rules, simulated, targets
+from nmf_workflow.params import (
+    Plan,
+    depth,
+    evidence_rules,
+    one_of,
+    picture_rules,
+    simulated,
+    targets,
+)
 from nmf_workflow.resources import Needs, mem_mb, runtime
 
 try:

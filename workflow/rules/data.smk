@@ -96,6 +96,6 @@ rule count_cells:
         mem_mb=mem_mb,
         runtime=runtime,
     params:
-        labels=PLAN.labels,
+        labels=PLAN.all_labels,
     script:
         "../scripts/count_cells.py"

@@ -2,16 +2,15 @@
 
 import scipy.sparse as sp
 from neuralNMF.io.h5 import write_h5
-from neuralNMF.io.simulation import load_simulation
+from neuralNMF.io.simulation import cell_names, gene_names, load_simulation
 from nmf_workflow.script import run
 
 
 def main(snakemake):
-    """Name cells 0, 1, ... and genes c0, c1, ... and write them."""
+    """Name cells and genes and write their counts."""
     counts = sp.csr_matrix(load_simulation(snakemake.input[0]).counts)
-    barcodes = [str(i) for i in range(counts.shape[0])]
-    genes = [f"c{j}" for j in range(counts.shape[1])]
-    write_h5(snakemake.output[0], barcodes, genes, counts)
+    cells, genes = counts.shape
+    write_h5(snakemake.output[0], cell_names(cells), gene_names(genes), counts)
 
 
 run(main, snakemake)

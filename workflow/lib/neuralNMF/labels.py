@@ -1,5 +1,6 @@
 """Labels of cells: a column of the cells' table, and what a cell without a label is called."""
 
+import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
@@ -28,3 +29,9 @@ def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
             f"The cells have no column {name!r} to take labels from; the columns are: {there}."
         )
     return obs[name]
+
+
+def label_names(column: pd.Series) -> np.ndarray:
+    """The cells' labels as text, (N,); "" where a cell has none: missing values, empty text."""
+    known = column.notna().to_numpy()
+    return np.where(known, column.astype(object).astype(str).str.strip().to_numpy(), "").astype(str)

@@ -24,6 +24,7 @@ from neuralNMF.options import (
 
 from nmf_workflow.config import Config
 from nmf_workflow.resources import uses_gpu
+from nmf_workflow.samples import Sample
 
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
@@ -55,6 +56,7 @@ def of_run(config: Config, sample: str, run: str) -> list[str]:
     """The final model, the pictures and the tables of one run of one sample."""
     last = len(config.runs[run]["layers"])
     names = [f"layer{last}.h5nnmf", *(name for part in drawn(last).values() for name in part)]
+    names += [f"{table}.tsv" for table in judged(config.samples[sample])]
     return [f"results/{sample}/{run}/{name}" for name in names]
 
 
@@ -93,6 +95,36 @@ def picture_rules(config: Config) -> list[tuple[str, list[str], dict[str, list[s
             for kind, names in drawn(layers).items()
         }
         rules.append(("" if layers == depths[0] else f"_{layers}_layers", runs, files))
+    return rules
+
+
+def judged(sample: Sample) -> tuple[str, ...]:
+    """Tables of the programs of a sample's runs: what there is to judge them by decides."""
+    there = {
+        "programs": True,
+        "gene_sets": bool(sample.gene_sets),
+        "agreement": sample.labels is not None or sample.simulate is not None,
+    }
+    return tuple(table for table, is_there in there.items() if is_there)
+
+
+def evidence_rules(config: Config) -> list[tuple[str, list[str], dict[str, str]]]:
+    """What the rules that judge programs are made for, one a set of tables, the most tables first.
+
+    Returns
+    -------
+    list of (str, list of str, dict)
+        What is added to the rules' names (nothing for those with the most tables, to the others'
+        their tables), the names of the samples, and their tables by name, with the wildcards
+        ``{sample}`` and ``{run}``.
+    """
+    kinds = {judged(sample): None for sample in config.samples.values()}
+    rules = []
+    for number, tables in enumerate(sorted(kinds, key=len, reverse=True)):
+        samples = [name for name, sample in config.samples.items() if judged(sample) == tables]
+        files = {table: f"results/{{sample}}/{{run}}/{table}.tsv" for table in tables}
+        suffix = "_".join(["", *tables[1:]]) if len(tables) > 1 else "_only"
+        rules.append((suffix if number else "", samples, files))
     return rules
 
 
@@ -155,6 +187,21 @@ class Plan:
     def labels(self, wildcards: Wildcards) -> str | None:
         """The column of ``obs`` that colours the cells and may guide a fit."""
         return self.config.samples[wildcards.sample].labels
+
+    def all_labels(self, wildcards: Wildcards) -> dict[str, str]:
+        """The columns of ``obs`` that programs are compared with, by what tables call them."""
+        sample = self.config.samples[wildcards.sample]
+        columns = {"label": sample.labels, "coarse_label": sample.coarse_labels}
+        return {name: column for name, column in columns.items() if column is not None}
+
+    def gene_sets(self, wildcards: Wildcards) -> list[str]:
+        """The GMT files of a sample."""
+        return list(self.config.samples[wildcards.sample].gene_sets)
+
+    def truth(self, wildcards: Wildcards) -> list[str]:
+        """The simulation of a sample that the workflow simulates."""
+        sample = self.config.samples[wildcards.sample]
+        return [] if sample.simulate is None else [f"data/{sample.name}.npz"]
 
     def plot(self, *keys: str) -> Any:
         """One key of ``plots``, or several by name."""

@@ -65,8 +65,14 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         count = "both `simulate` and" if "simulate" in entry else "neither `simulate` nor"
         yield f"{where} has {count} `input`; give one of the two."
         return
-    if sample.simulate is not None and sample.labels is not None:
-        yield f"{where}.labels is {show(sample.labels)}, but simulated cells have no labels."
+    for key in ("labels", "coarse_labels"):
+        if sample.simulate is not None and key in entry:
+            yield f"{where}.{key} is {show(entry[key])}, but simulated cells have no labels."
+    if sample.coarse_labels is not None and sample.labels is None:
+        yield (
+            f"{where}.coarse_labels is {show(sample.coarse_labels)}, but there are no finer "
+            "`labels`; a single column of labels is given as `labels`."
+        )
     names = [source.name for source in sample.sources]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         times = names.count(name)
@@ -77,6 +83,10 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         if source.path not in made and not Path(source.path).exists():
             path = show(source.path)
             yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
+    for path in sample.gene_sets:
+        if not Path(path).is_file():
+            at = f"{where}.gene_sets" if "gene_sets" in entry else "gene_sets"
+            yield f"{at}: there is no file {show(path)} (working folder: {folder})."
     for key in GENE_LISTS:
         path = sample.dataset[key]
         if isinstance(path, str) and not Path(path).is_file():

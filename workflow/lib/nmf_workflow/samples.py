@@ -29,8 +29,10 @@ class Sample:
         The parameters of the simulation, None where the counts are the user's.
     sources
         The user's inputs; of a simulated sample, the counts file that is written.
-    labels
-        Column of ``obs``.
+    labels, coarse_labels
+        Columns of ``obs``.
+    gene_sets
+        GMT files: the sample's own, or else the config's.
     dataset
         Options of ``create_dataset``, the sample's own keys over the config's.
     """
@@ -39,6 +41,8 @@ class Sample:
     simulate: dict[str, Any] | None
     sources: tuple[Source, ...]
     labels: str | None
+    coarse_labels: str | None
+    gene_sets: tuple[str, ...]
     dataset: dict[str, Any]
 
 
@@ -59,8 +63,16 @@ def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) ->
         simulate=entry.get("simulate"),
         sources=sources,
         labels=entry.get("labels"),
+        coarse_labels=entry.get("coarse_labels"),
+        gene_sets=gene_set_files(entry.get("gene_sets", data["gene_sets"])),
         dataset=expand_paths(dataset),
     )
+
+
+def gene_set_files(given: str | list[str] | None) -> tuple[str, ...]:
+    """The GMT files of ``gene_sets``, with ``~`` filled in."""
+    paths = [given] if isinstance(given, str) else given or []
+    return tuple(str(Path(path).expanduser()) for path in dict.fromkeys(paths))
 
 
 def expand_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:

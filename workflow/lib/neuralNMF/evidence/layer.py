@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralNMF.evidence.flags import JUDGED, LAST, TECHNICAL, marker_flags
 from neuralNMF.evidence.markers import Markers, marker_scores, top_markers
 from neuralNMF.evidence.support import NOISE_BELOW, support
-from neuralNMF.gene_classes import GENE_CLASSES, gene_class_mask
 
-JUDGED = 10  # markers by which a program is flagged, however many are listed
 IN_NAME = 2
-LAST = ("dead", "noise")  # flags of programs that stand behind the others
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,8 @@ class LayerEvidence:
     support : ndarray of float64, (k,)
         Effective number of cells of each.
     flags : list of tuple of str
-        Of each: ``dead`` (no cell uses it), ``noise`` (support under 10 cells), and ``ribosomal``,
-        ``mitochondrial``, ``haemoglobin`` where more than half of its ten best markers are of that
-        class: a program of the cells' state or quality more often than of a type of cell.
+        Of each: ``dead`` (no cell uses it), ``noise`` (support under 10 cells), and what its best
+        markers say (`neuralNMF.evidence.flags`).
     markers : Markers
         Scores of the genes.
     """
@@ -40,8 +37,8 @@ class LayerEvidence:
 
     @property
     def grey(self) -> np.ndarray:
-        """Whether each program is flagged, (k,) bool: no program of a type of cell."""
-        return np.array([bool(flags) for flags in self.flags])
+        """Whether each program has a technical flag, (k,) bool: no program of a type of cell."""
+        return np.array([not set(flags).isdisjoint(TECHNICAL) for flags in self.flags])
 
     @property
     def last(self) -> np.ndarray:
@@ -106,10 +103,7 @@ def _flags(dead: bool, cells: float, symbols: np.ndarray) -> tuple[str, ...]:
     if dead:
         return ("dead",)
     noise = ("noise",) if cells < NOISE_BELOW else ()
-    classes = (
-        name for name in GENE_CLASSES if 2 * gene_class_mask(symbols, name).sum() > len(symbols)
-    )
-    return (*noise, *classes)
+    return (*noise, *marker_flags(symbols))
 
 
 def _name(number: int, flags: tuple[str, ...], symbols: np.ndarray) -> str:

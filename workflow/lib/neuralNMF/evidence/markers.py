@@ -69,9 +69,7 @@ def marker_scores(
     Proceedings of the Workshop on Interactive Language Learning, Visualization, and Interfaces,
     63-70.
     """
-    shares = np.asarray(beta, dtype=np.float64)
-    if gene_scale is not None:
-        shares = shares / gene_scale
+    shares = unscaled(beta, gene_scale)
     sums = shares.sum(axis=1)
     shares = np.divide(shares, sums[:, None], out=np.zeros_like(shares), where=sums[:, None] > 0)
     totals = np.where(sums > 0, usage_totals, 0.0) * sums
@@ -91,6 +89,20 @@ def marker_scores(
     scores = LOADING_WEIGHT * logs + (1 - LOADING_WEIGHT) * ratios
     live = (totals > 0)[:, None]
     return Markers(np.where(live, scores, 0.0), np.where(live, ratios / np.log(2.0), 0.0))
+
+
+def unscaled(beta: np.ndarray, gene_scale: np.ndarray | None) -> np.ndarray:
+    """Programs (k, M) before the genes' factors, in double precision."""
+    programs = np.asarray(beta, dtype=np.float64)
+    return programs if gene_scale is None else programs / gene_scale
+
+
+def expression_shares(
+    beta: np.ndarray, usage_totals: np.ndarray, gene_scale: np.ndarray | None = None
+) -> np.ndarray:
+    """Each program's part of all that the cells express by the layer, (k,); arguments as above."""
+    totals = usage_totals * unscaled(beta, gene_scale).sum(axis=1)
+    return totals / totals.sum()
 
 
 def top_markers(beta: np.ndarray, markers: Markers, top_n: int) -> list[np.ndarray]:

@@ -85,7 +85,7 @@ def programs_table(
         - ``program_parent``: the program of the next layer that it is part of; empty in the last
         - ``program_support_cells``: effective number of cells (`neuralNMF.evidence.support`)
         - ``program_flag``: empty, or one or several of dead, noise, ribosomal, mitochondrial,
-          haemoglobin (`neuralNMF.evidence.layer`)
+          haemoglobin, MALAT1, stress, cell cycle (`neuralNMF.evidence.flags`)
 
         A program without genes has one row, empty in the columns of genes.
 

@@ -1,0 +1,52 @@
+"""Judge the programs of all layers in one table, and the layers by labels or the truth."""
+
+import pandas as pd
+from neuralNMF.evidence.agreement import label_agreement
+from neuralNMF.evidence.gene_sets import gene_set_table
+from neuralNMF.evidence.label_scores import label_scores
+from neuralNMF.evidence.programs import Cells, judge_programs, table_of_programs
+from neuralNMF.evidence.truth import truth_agreement
+from neuralNMF.io.gene_sets import read_gene_sets
+from neuralNMF.io.model import load_model
+from neuralNMF.io.simulation import load_truth
+from neuralNMF.io.tables import read_table, write_table
+from neuralNMF.labels import label_column, label_names
+from nmf_workflow.script import run
+
+
+def main(snakemake):
+    """Model in; programs.tsv out, and what else the rule asks for."""
+    given, output = snakemake.input, snakemake.output
+    model = load_model(given.model)
+    obs, symbols = model.obs, model.var["symbol"].to_numpy()
+    scale = model.var["gene_scale"].to_numpy()
+    columns = snakemake.params.labels
+    labels = {name: label_names(label_column(obs, column)) for name, column in columns.items()}
+    judged = judge_programs(
+        model.thetas, model.usages, model.betas, symbols, dead=model.dead, gene_scale=scale
+    )
+    scores = {
+        name: [label_scores(usage, values) for usage in judged.usages]
+        for name, values in labels.items()
+    }
+    sets = None
+    if given.gene_sets:
+        sets = gene_set_table(judged.markers, symbols, read_gene_sets(given.gene_sets))
+        write_table(sets, output.gene_sets)
+    table = table_of_programs(
+        judged,
+        Cells(obs["total_counts"].to_numpy(), obs["dataset"].astype(str).to_numpy(), scores),
+        gene_sets=sets,
+        replication=read_table(given.replication[0]) if given.replication else None,
+    )
+    write_table(table, output.programs)
+    if output.get("agreement"):
+        agreement = label_agreement(model.thetas, judged.usages, labels, scores)
+        if given.truth:
+            truth = load_truth(given.truth[0], obs.index, model.var.index)
+            of_truth = truth_agreement(judged.usages, model.betas, *truth, gene_scale=scale)
+            agreement = pd.concat([agreement, of_truth], axis=1)
+        write_table(agreement, output.agreement)
+
+
+run(main, snakemake)
