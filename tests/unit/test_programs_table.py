@@ -144,7 +144,7 @@ def test_library_size_counts_within_kinds_only(rng):
         (
             {"main_input_share": 0.95, "main_input": "donor 2"},
             (),
-            "with care: only in the input donor 2",
+            "with care: nearly only in the input donor 2",
         ),
         ({"parent_share": 0.0}, (), "with care: part of no program of the next layer"),
         ({"parent_share": np.nan}, (), "yes"),
@@ -232,7 +232,7 @@ def test_all_that_is_known_is_in_the_table(model):
     assert list(table["label"][:3]) == ["B", "NK", "T"] and table["label"][4] == ""
     assert table["label_average_precision"][1] == table["label_auroc"][2] == 1
     assert list(table["main_input"][2:3]) == ["two"]
-    assert table["believe"][2] == "with care: only in the input two"
+    assert table["believe"][2] == "with care: nearly only in the input two"
     assert table["believe"][1] == "no: not found again in other cells"
     assert table["replication"].isna()[2] and table["replication"][0] == 0.9
     assert table["gene_set"][0] == "mine" and pd.isna(table["gene_set"][1])

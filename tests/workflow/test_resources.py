@@ -108,7 +108,7 @@ def test_one_layer_can_be_given_other_threads(done: Workflow):
 def test_every_rule_states_memory_and_time(done: Workflow):
     text = done.run("--dry-run", "--forceall", config=SMALL).text
     rules = set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
-    assert len(rules) == 8
+    assert len(rules) == 9
     for rule in rules:
         stated = resources_of(text, rule)
         assert {"mem_mb", "runtime"} <= stated.keys(), rule

@@ -176,7 +176,7 @@ def _classes(name: str, labels: np.ndarray) -> dict[str, object]:
         if there.sum() > most:
             _log.info("%s of a random sample of %d cells", measures, most)
     return {
-        "classes": len(np.unique(labels[there])),
+        "classes": len(pd.unique(labels[there])),
         "cells": int(there.sum()),
         "left_out": ", ".join(small),
     }

@@ -64,7 +64,7 @@ def believe(row: Mapping[str, Any], flags: tuple[str, ...]) -> str:
         "no parent": "part of no program of the next layer",
         "redundant": f"nearly the same cells as {row.get('redundant_with')}",
         "library size": "follows the library size",
-        "one input": f"only in the input {row.get('main_input')}",
+        "one input": f"nearly only in the input {row.get('main_input')}",
         "no held-out gain": "adds nothing to the prediction of held-out counts",
     }
     why = "; ".join(reason for flag, reason in reasons.items() if flag in flags)
