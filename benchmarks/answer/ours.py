@@ -18,6 +18,7 @@ import pandas as pd
 import scipy.sparse as sp
 import yaml
 from neuralNMF.cells.scaling import Scaling, scaled_matrix
+from neuralNMF.consensus.fit import add_layer
 from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
@@ -85,7 +86,7 @@ def dataset_of(cells: Cells, options: DatasetOptions, folder: Path) -> Dataset:
 def fitted(dataset: Dataset, layers: Sequence[LayerOptions], seed: int) -> Model:
     model = None
     for options in layers:
-        model = fit_layer(dataset, model, replace(options, seed=seed), progress=False)
+        model = add_layer(dataset, model, replace(options, seed=seed), progress=False)
     assert model is not None
     return model
 

@@ -22,6 +22,7 @@ LEVELS = [
     {"least_squares", "poisson"},
     {"projection"},
     {"fit"},
+    {"consensus"},
     {"prototype", "dutil", "new_cells"},
 ]
 # Rooms beside the fit: nothing below the prototype imports them.

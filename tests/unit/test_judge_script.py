@@ -22,14 +22,14 @@ def rule(tmp_path):
         pd.DataFrame(obs, index=[f"c{i}" for i in range(80)]),
         pd.DataFrame({"symbol": names, "gene_scale": 1.0}, index=[f"ENSG{i}" for i in range(40)]),
     )
-    save_model(tmp_path / "layer1.h5nnmf", model)
 
-    def run(*, gene_sets=(), replication=(), labels=None, **outputs) -> str:
+    def run(*, gene_sets=(), replication=None, labels=None, **outputs) -> str:
+        model.replication = pd.DataFrame(replication or {})
+        save_model(tmp_path / "layer1.h5nnmf", model)
         inputs = Named(
             model=str(tmp_path / "layer1.h5nnmf"),
             gene_sets=[str(tmp_path / name) for name in gene_sets],
             truth=[],
-            replication=[str(tmp_path / name) for name in replication],
         )
         outputs = Named(**{name: str(tmp_path / file) for name, file in outputs.items()})
         log = tmp_path / "log.txt"
@@ -49,10 +49,9 @@ def test_programs_alone(rule, tmp_path):
     assert "main_input" in table and "label" not in table
 
 
-def test_what_another_job_found_is_joined(rule, tmp_path):
-    found = pd.DataFrame({"layer": 1, "program": ["P2", "P1"], "replicated": [False, True]})
-    found.to_csv(tmp_path / "replication.tsv", sep="\t", index=False)
-    rule(programs="programs.tsv", replication=["replication.tsv"])
+def test_what_other_fits_found_is_joined(rule, tmp_path):
+    found = {"layer": [1, 1], "program": [2, 1], "replicated": [False, True]}
+    rule(programs="programs.tsv", replication=found)
     table = pd.read_csv(tmp_path / "programs.tsv", sep="\t")
     assert table["believe"][1] == "no: not found again in other cells"
     assert not table["believe"][0].startswith("no")
@@ -64,7 +63,6 @@ def test_what_another_job_found_is_joined(rule, tmp_path):
     [
         ({"gene_sets": ["sets.gmt"], "gene_sets_out": "sets.tsv"}, "line 1 is no gene set"),
         ({"labels": {"label": "celltype"}}, "no column 'celltype'"),
-        ({"replication": ["sets.gmt"]}, "no column 'layer'"),
     ],
 )
 def test_what_cannot_be_used_ends_in_one_sentence(rule, tmp_path, given, word):

@@ -11,8 +11,6 @@ for suffix, samples, files in evidence_rules(CONFIG):
             model=PLAN.final_model,
             gene_sets=PLAN.gene_sets,
             truth=PLAN.truth,
-            # A table by other fits, joined where it is given (`evidence.programs.REPLICATION`).
-            replication=[],
         output:
             **files,
         log:

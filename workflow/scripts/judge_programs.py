@@ -9,7 +9,7 @@ from neuralNMF.evidence.truth import truth_agreement
 from neuralNMF.io.gene_sets import read_gene_sets
 from neuralNMF.io.model import load_model
 from neuralNMF.io.simulation import load_truth
-from neuralNMF.io.tables import read_table, write_table
+from neuralNMF.io.tables import write_table
 from neuralNMF.labels import label_column, label_names
 from nmf_workflow.script import run
 
@@ -37,7 +37,7 @@ def main(snakemake):
         judged,
         Cells(obs["total_counts"].to_numpy(), obs["dataset"].astype(str).to_numpy(), scores),
         gene_sets=sets,
-        replication=read_table(given.replication[0]) if given.replication else None,
+        replication=None if model.replication.empty else model.replication,
     )
     write_table(table, output.programs)
     if output.get("agreement"):

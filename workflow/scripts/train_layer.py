@@ -1,6 +1,6 @@
 """Fit one more layer and save the whole model so far."""
 
-from neuralNMF.fit import fit_layer
+from neuralNMF.consensus.fit import add_layer
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.model import load_model, save_model
 from neuralNMF.options import LayerOptions
@@ -13,7 +13,7 @@ def main(snakemake):
     options = LayerOptions(**params.options, **params.where, threads=snakemake.threads)
     before = [load_model(path) for path in snakemake.input.previous]  # one, or none at layer 1
     dataset = open_dataset(snakemake.input.dataset)
-    model = fit_layer(dataset, before[0] if before else None, options)
+    model = add_layer(dataset, before[0] if before else None, options)
     save_model(snakemake.output[0], model)
 
 

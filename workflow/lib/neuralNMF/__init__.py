@@ -16,6 +16,7 @@ _EXPORTS = {
     "plot_gene_loading": "neuralNMF.prototype",
     "open_dataset": "neuralNMF.io.dataset",
     "load_model": "neuralNMF.io.model",
+    "add_layer": "neuralNMF.consensus.fit",
     "fit_layer": "neuralNMF.fit",
     "project": "neuralNMF.new_cells.project",
     "save_model": "neuralNMF.io.model",

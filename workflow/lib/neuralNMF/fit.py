@@ -48,7 +48,12 @@ _SHARED = (
 
 
 def fit_layer(
-    dataset: Dataset, previous: Model | None, options: LayerOptions, *, progress: bool = True
+    dataset: Dataset,
+    previous: Model | None,
+    options: LayerOptions,
+    *,
+    programs: np.ndarray | None = None,
+    progress: bool = True,
 ) -> Model:
     """Add a layer of programs to a model, and train.
 
@@ -61,6 +66,9 @@ def fit_layer(
         first layer.
     options : LayerOptions
         Of the new layer.
+    programs : ndarray or None, shape (k, M)
+        What the new layer starts from, in counts, at most as many as the options' rank; None finds
+        a start (``init``).
     progress : bool
         Whether to show progress bars.
 
@@ -87,6 +95,7 @@ def fit_layer(
             # A stream of random numbers a layer: its start depends on the seed and its depth alone.
             torch.Generator().manual_seed(_stream_seed(options.seed, previous)),
             progress,
+            programs,
         )
         return _fit(context)
 

@@ -85,6 +85,9 @@ class LayerOptions:
         Programs that fewer cells carry are given up, so that a layer may end with fewer programs
         than its rank; a thirtieth of the cells, where these are under 300; 0 keeps all. See
         `evidence.support.support`.
+    consensus
+        Whether the layer has the programs that fits of random halves of the cells share, as many
+        as are found again, instead of those of one fit: see `consensus.fit.add_layer`.
     tol, patience
         Training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
     seed
@@ -124,6 +127,7 @@ class LayerOptions:
     init: str = "nmf"
     joint: bool = True
     min_support: float = 10.0
+    consensus: bool = False
     tol: float = 1e-4
     patience: int = 10
     seed: int = 0
@@ -188,6 +192,11 @@ class LayerOptions:
             raise InputError(
                 f"'guide' works with 'loss: nested_poisson' and 'loss: poisson' only, not with "
                 f"'loss: {self.loss}': set it to 0 or take 'beta: learned' with one of these."
+            )
+        if self.guide > 0 and self.consensus:
+            raise InputError(
+                "'guide' leads the fit by labels and 'consensus' by other fits: set one of the two "
+                "to 0 or False."
             )
         if self.guide > 0 and self.labels is None:
             raise InputError("'guide' is above 0 but there are no 'labels': name a column of obs.")

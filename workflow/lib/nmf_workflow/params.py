@@ -29,7 +29,7 @@ from nmf_workflow.samples import Sample
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
     {field.name for field in fields(LayerOptions)}
-    - {"rank", "joint", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
+    - {"rank", "joint", "consensus", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
@@ -225,6 +225,7 @@ class Plan:
             chosen |= {key: run[key][number - 1] for key in PER_LAYER if key not in WHERE}
             chosen |= {"rank": run["layers"][number - 1]}
             chosen |= self.normalization(wildcards)
+            chosen |= {"consensus": self.consensus(wildcards)}
             if run["beta"] == "pmf":
                 chosen |= {key: run[key] for key in PRIOR}
             if run["guide"] > 0:
@@ -256,6 +257,14 @@ class Plan:
             return f"../../envs/{'gpu' if uses_gpu(device) else 'library'}.yaml"
 
         return file
+
+    def consensus(self, wildcards: Wildcards) -> bool:
+        """Whether the layers are those of a consensus; what ``auto`` means for it."""
+        run = self.config.runs[wildcards.run]
+        if run["consensus"] != "auto":
+            return bool(run["consensus"])
+        simulated = self.config.samples[wildcards.sample].simulate is not None
+        return not simulated and run["guide"] == 0 and run["beta"] != "pmf"
 
     def normalization(self, wildcards: Wildcards) -> dict[str, Any]:
         """``normalize``, ``transform`` and ``gene_power``, with what ``auto`` means for each.

@@ -121,6 +121,11 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
         )
     if fit["guide"] > 0:
         yield from guide_problems(fit, data, at)
+        if fit["consensus"] is True:
+            yield (
+                f"{at('consensus')} is true, but {at('guide')} leads the fit by labels; give one "
+                "of the two."
+            )
     models = [("beta", "pmf"), *(("loss", loss) for loss in POISSON)]
     for key, model in models:
         for other, raw in RAW_COUNTS.items():

@@ -16,12 +16,14 @@ from neuralNMF.errors import InputError
 from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
 from neuralNMF.io.elements import read_elem
 
-__all__ = ["Dataset", "DatasetWriter", "open_dataset", "write_dataset"]
+__all__ = ["Dataset", "DatasetWriter", "held_dataset", "open_dataset", "write_dataset"]
 
 
 @dataclass
 class Dataset:
-    """An opened ``dataset.h5ad``. No file stays open, apart from the map once it is asked for.
+    """An opened ``dataset.h5ad``, or a data set in memory.
+
+    No file stays open, apart from the map once it is asked for.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Dataset:
     indices_offset: int
     data_offset: int
     _pages: mmap.mmap | None = field(default=None, repr=False)
+    _held: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read all counts into memory, once.
@@ -61,12 +64,16 @@ class Dataset:
         data : ndarray of float32, (nnz,)
             The counts.
         """
+        if self._held is not None:
+            return self._held
         indices = np.fromfile(self.path, np.int32, self.nnz, offset=self.indices_offset)
         data = np.fromfile(self.path, np.float32, self.nnz, offset=self.data_offset)
         return indices, data
 
     def map(self) -> tuple[np.ndarray, np.ndarray]:
         """Map the same two arrays as `read` gives into memory, read-only."""
+        if self._held is not None:
+            return self._held
         if self.nnz == 0:
             return np.empty(0, np.int32), np.empty(0, np.float32)
         if self._pages is None:
@@ -94,6 +101,25 @@ class Dataset:
         counts.has_sorted_indices = True
         counts.has_canonical_format = True
         return counts
+
+
+def held_dataset(
+    counts: sp.csr_matrix, obs: pd.DataFrame, var: pd.DataFrame, path: Path
+) -> Dataset:
+    """A data set in memory, for fits of some cells or counts of another one.
+
+    Parameters
+    ----------
+    counts : csr_matrix, (N, M)
+        Raw counts with sorted indices; not copied where they are float32 and their columns int32.
+    obs, var : DataFrame
+        With the columns of every data set.
+    path : Path
+        Of the data set that they are from, for messages.
+    """
+    arrays = counts.indices.astype(np.int32, copy=False), counts.data.astype(np.float32, copy=False)
+    indptr = counts.indptr.astype(np.int64)
+    return Dataset(path, counts.shape, counts.nnz, obs, var, indptr, 0, 0, _held=arrays)
 
 
 def open_dataset(path: str | Path) -> Dataset:

@@ -52,6 +52,9 @@ class Model:
     deviations : list of ndarray, (k_l, M) each
         Posterior standard deviation of beta_l, for each layer of a Poisson matrix factorization;
         of other models, none.
+    replication : DataFrame
+        Whether the programs are found again, a row a program (`consensus.replication`); empty where
+        nobody looked.
     """
 
     thetas: list[np.ndarray]
@@ -62,6 +65,7 @@ class Model:
     history: pd.DataFrame = field(default_factory=lambda: _typed_history(pd.DataFrame()))
     info: dict[str, Any] = field(default_factory=dict)
     deviations: list[np.ndarray] = field(default_factory=list)
+    replication: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def layers(self) -> list[int]:
@@ -133,6 +137,10 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         ),
         "inpath": path.stem if inpath is None else inpath,
     }
+    if not model.replication.empty:
+        uns["replication"] = model.replication.set_axis(
+            [str(row) for row in range(len(model.replication))], axis=0
+        )
     for number, parts in enumerate(
         zip(model.thetas, model.betas, model.dead, strict=True), start=1
     ):
@@ -196,6 +204,11 @@ def _read(file: h5py.File) -> Model:
             for n in numbers
             if f"varm/beta_sd_l{n}" in file
         ],
+        replication=(
+            read_elem(uns["replication"]).reset_index(drop=True)
+            if "replication" in uns
+            else pd.DataFrame()
+        ),
     )
 
 

@@ -91,7 +91,7 @@ def _start(
     """The parameters that training starts from, and the record of the first layer's start."""
     options, previous, generator = context.options, context.previous, context.generator
     if previous is None:
-        if options.init == "random":
+        if options.init == "random" and context.programs is None:
             shape = (products.shape[0], context.rank)
             theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
             return [theta], None
@@ -110,6 +110,9 @@ def _start(
             *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
         ]
     )
+    if context.programs is not None:
+        given = _flat_programs(context, scaling, products)
+        return [*thetas, of_programs(given, products.sums(_last_usage(thetas, products)))], None
     if options.init == "random":
         shape = (thetas[-1].shape[1], context.rank)
         return [*thetas, random_theta(*shape, generator, dtype=torch.float64)], None
@@ -118,16 +121,27 @@ def _start(
     candidates = merged(programs, context.rank, generator)
     if options.loss != "nested":
         return [*thetas, candidates[0]], None
-    usage = thetas[0]
-    for theta in thetas[1:]:
-        usage = times_small(usage, theta, products.threads)
+    usage = _last_usage(thetas, products)
     sums = products.sums(usage)
     candidates.append(of_programs(_flat_programs(context, scaling, products), sums))
     return [*thetas, best_nested(candidates, usage, sums, products)], None
 
 
+def _last_usage(thetas: list[Tensor], products: Products) -> Tensor:
+    """U of the last layer, (N, k)."""
+    usage = thetas[0]
+    for theta in thetas[1:]:
+        usage = times_small(usage, theta, products.threads)
+    return usage
+
+
 def _flat_programs(context: FitContext, scaling: Scaling, products: Products) -> Tensor:
-    """Programs of an NMF of X' by the new layer's rank, whatever the layers before it."""
+    """Programs of an NMF of X' by the new layer's rank, whatever the layers before it.
+
+    Those that the fit is to start from, where there are any.
+    """
+    if context.programs is not None:
+        return torch.from_numpy(np.ascontiguousarray((context.programs * scaling.genes).T))
     sample = _sample(context, scaling, products)
     return first_programs(sample, context.rank, context.generator)
 

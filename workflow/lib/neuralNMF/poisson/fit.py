@@ -19,7 +19,14 @@ from neuralNMF.poisson.network import LearnedPoisson, PoissonNetwork
 from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
-from neuralNMF.poisson.starts import Start, first_start, later_start, lifted, random_start
+from neuralNMF.poisson.starts import (
+    Start,
+    first_start,
+    later_start,
+    lifted,
+    random_start,
+    start_from_programs,
+)
 from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
@@ -88,6 +95,8 @@ def fit_poisson(context: FitContext) -> Fitted:
 
 def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
     options, previous, generator = context.options, context.previous, context.generator
+    if context.programs is not None:
+        return start_from_programs(counts, previous, context.programs)
     if previous is not None:
         leads = labels if options.guide_layer > len(previous.thetas) else None
         return later_start(

@@ -23,7 +23,7 @@ from neuralNMF.training.loop import Status, Training
 
 # Starts of the first layer from singular vectors, and as many random ones.
 _OF_EACH_KIND = 3
-_USAGE_PASSES, _LATER_PASSES = 10, 5
+_USAGE_PASSES, _LATER_PASSES, _GIVEN_PASSES = 10, 5, 30
 
 
 @dataclass
@@ -135,14 +135,7 @@ def later_start(
     -------
     Start
     """
-    thetas = [
-        torch.as_tensor(previous.thetas[0]).to(device=counts.device, dtype=counts.dtype),
-        *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
-    ]
-    programs_t = [torch.as_tensor(beta.T, dtype=torch.float64) for beta in previous.betas]
-    mass = counts.weights(thetas[0])
-    for theta in thetas[1:]:
-        mass = mass @ theta
+    thetas, programs_t, mass = _factors(counts, previous)
     expected = (programs_t[-1] * mass).T  # (k_{L-1}, M)
     if init == "random":
         theta = torch.rand((mass.numel(), rank), generator=generator, dtype=torch.float64)
@@ -158,6 +151,40 @@ def later_start(
         refined = kl_nmf(dense_counts(expected), [merged], passes=_LATER_PASSES)
         theta, last = refined.theta / mass.clamp(min=TINY)[:, None], refined.programs_t
     return Start([*thetas, theta], [*programs_t, last])
+
+
+def start_from_programs(counts: Counts, previous: Model | None, programs: np.ndarray) -> Start:
+    """The next layer's start at given programs.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes.
+    previous : Model or None
+        The layers so far, where there are any.
+    programs : ndarray, shape (k_L, M)
+        Of the next one.
+    """
+    given = unit_columns(torch.from_numpy(np.ascontiguousarray(programs.T, dtype=np.float64)))
+    if previous is None:
+        return Start([usage_given(counts, given, passes=_GIVEN_PASSES)], [given])
+    thetas, programs_t, mass = _factors(counts, previous)
+    expected = dense_counts((programs_t[-1] * mass).T)
+    theta = usage_given(expected, given, passes=_GIVEN_PASSES) / mass.clamp(min=TINY)[:, None]
+    return Start([*thetas, theta], [*programs_t, given])
+
+
+def _factors(counts: Counts, previous: Model) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Thetas and programs of a model, and what each program of its last layer makes, (k,)."""
+    thetas = [
+        torch.as_tensor(previous.thetas[0]).to(device=counts.device, dtype=counts.dtype),
+        *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
+    ]
+    programs_t = [torch.as_tensor(beta.T, dtype=torch.float64) for beta in previous.betas]
+    mass = counts.weights(thetas[0])
+    for theta in thetas[1:]:
+        mass = mass @ theta
+    return thetas, programs_t, mass
 
 
 def lifted(

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 import torch
 
 from neuralNMF.cells.counts import FLOOR, rows_counts
-from neuralNMF.cells.products import rows_products
+from neuralNMF.cells.products import Products, rows_products
 from neuralNMF.cells.scaling import Scaling
 from neuralNMF.errors import InputError
 from neuralNMF.io.model import Model
@@ -178,7 +178,7 @@ class SquarePrograms:
         square = ((theta @ (self._last.T @ self._last)) * theta).sum()
         return products.square_sum - 2 * fit.item() + square.item()
 
-    def _products(self, counts: sp.csr_matrix, cells: np.ndarray):
+    def _products(self, counts: sp.csr_matrix, cells: np.ndarray) -> Products:
         scaling = Scaling(cells, self._genes, self._transform, np.float64)
         values = scaling.values(counts.data, counts.indptr, 0, counts.shape[0])
         matrix = sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
@@ -257,4 +257,3 @@ class PoissonPrograms:
         )
         theta, last = torch.from_numpy(cells.theta), torch.from_numpy(self._programs[-1])
         return deviance_of(held.rates(theta, last), theta, last, held)
-

@@ -32,6 +32,8 @@ class FitContext:
         The only source of random numbers.
     progress : bool
         Whether to show progress bars.
+    programs : ndarray or None, shape (k, M)
+        What the new layer starts from, in counts (before the genes' factors); None finds a start.
     """
 
     dataset: Dataset
@@ -40,6 +42,7 @@ class FitContext:
     place: Place
     generator: torch.Generator
     progress: bool
+    programs: np.ndarray | None = None
 
     @property
     def depth(self) -> int:
@@ -49,6 +52,8 @@ class FitContext:
     @property
     def rank(self) -> int:
         """Programs of the new layer: as asked for, but fewer than the layer before has kept."""
+        if self.programs is not None:
+            return len(self.programs)
         if self.previous is None:
             return self.options.rank
         return max(1, min(self.options.rank, self.previous.thetas[-1].shape[1] - 1))

@@ -1,0 +1,161 @@
+"""The fit of a layer by consensus: the programs that fits of random halves of the cells share."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from tqdm import tqdm
+
+from neuralNMF.cells.stream import sample_rows
+from neuralNMF.consensus.groups import grouped
+from neuralNMF.consensus.parts import MOST_CELLS, cells_of, halves, model_of_cells
+from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
+from neuralNMF.fit import fit_layer
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.io.model import Model
+from neuralNMF.options import LayerOptions
+from neuralNMF.projection.programs import held_programs
+from neuralNMF.threads import threads_of_a_fit
+
+_log = logging.getLogger(__name__)
+
+SPLITS = 3
+# Further fits of one half, from other starts.
+_RESTARTS = 2
+# Between the seeds of the fits, so that those of two runs with neighbouring seeds differ.
+_STRIDE = 1_000_003
+# Fits are compared by their usage of so many cells at the most.
+_COMPARED_CELLS = 10_000
+# With fewer cells than this, halves of them say nothing.
+_FEWEST_CELLS, _CELLS_A_PROGRAM = 60, 4
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The cells that fits are compared on.
+
+    Attributes
+    ----------
+    counts : csr_matrix, (n, M)
+    totals : ndarray of float64, (n,)
+        Over all genes of their input.
+    """
+
+    counts: sp.csr_matrix
+    totals: np.ndarray
+
+    def layers(self, model: Model, options: LayerOptions) -> list[Found]:
+        """Every layer of a model, by the usage that its programs have in these cells."""
+        with threads_of_a_fit(options.threads) as threads:
+            usage = held_programs(model, threads=threads).usage(self.counts, self.totals).theta
+        layers = []
+        scale = model.var["gene_scale"].to_numpy()
+        for number, beta in enumerate(model.betas):
+            usage = usage if number == 0 else usage @ model.thetas[number]
+            layers.append(Found(usage, beta / scale))
+        return layers
+
+
+def add_layer(
+    dataset: Dataset, previous: Model | None, options: LayerOptions, *, progress: bool = True
+) -> Model:
+    """Add a layer of programs to a model: by one fit, or by the consensus of several.
+
+    With ``options.consensus``, the cells are split into two random halves three times, and the
+    layer is fitted to each half. The programs that most of these fits have are what the layer of
+    all cells starts from, so it has as many programs as were found again, at most the options'
+    rank.
+
+    Parameters
+    ----------
+    dataset, previous, options, progress
+        As for `fit_layer`.
+
+    Returns
+    -------
+    Model
+        As `fit_layer` gives it; with `Model.replication` where halves were looked at.
+
+    Raises
+    ------
+    InputError, DeviceError
+        As `fit_layer`.
+    """
+    if not options.consensus:
+        return fit_layer(dataset, previous, options, progress=progress)
+    depth = 1 if previous is None else len(previous.thetas) + 1
+    if dataset.shape[0] < max(_FEWEST_CELLS, _CELLS_A_PROGRAM * options.rank):
+        _log.warning(
+            "layer %d is fitted without 'consensus': %d cells are too few for %d programs.",
+            depth,
+            dataset.shape[0],
+            options.rank,
+        )
+        return fit_layer(dataset, previous, options, progress=progress)
+    rng = np.random.default_rng([options.seed, depth])
+    probe = _probe(dataset, rng)
+    pairs, starts = _fits_of_halves(dataset, previous, options, probe, rng, progress)
+    newest = [fit[-1] for pair in pairs for fit in pair]
+    groups = grouped([fit.usage for fit in newest], [fit.shares for fit in newest])
+    model = fit_layer(dataset, previous, options, programs=groups.programs, progress=progress)
+    found = probe.layers(model, options)
+    model.replication = replication_table(found, pairs, starts)
+    _tell(model, options)
+    return model
+
+
+def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:
+    cells = dataset.shape[0]
+    chosen = np.sort(rng.permutation(cells)[:_COMPARED_CELLS])
+    totals = dataset.obs["total_counts"].to_numpy(np.float64)[chosen]
+    return Probe(sample_rows(dataset, chosen), totals)
+
+
+_Pairs = list[tuple[list[Found], list[Found]]]
+
+
+def _fits_of_halves(
+    dataset: Dataset,
+    previous: Model | None,
+    options: LayerOptions,
+    probe: Probe,
+    rng: np.random.Generator,
+    progress: bool,
+) -> tuple[_Pairs, _Pairs]:
+    """Fits of both halves of every split; and of the first half from other starts, in pairs."""
+    most = MOST_CELLS if options.data_mem_size is None else min(MOST_CELLS, options.data_mem_size)
+    splits = halves(dataset.shape[0], SPLITS, rng, most)
+    # A half has half of a program's cells.
+    options = replace(options, min_support=options.min_support / 2, data_mem_size=None)
+    with tqdm(
+        total=2 * SPLITS + _RESTARTS, unit="fit", desc="halves of the cells", disable=not progress
+    ) as bar:
+
+        def found(cells: np.ndarray, number: int) -> list[Found]:
+            before = None if previous is None else model_of_cells(previous, cells)
+            own = replace(options, seed=options.seed + _STRIDE * number)
+            fit = fit_layer(cells_of(dataset, cells), before, own, progress=False)
+            bar.update()
+            return probe.layers(fit, options)
+
+        pairs = [(found(a, split), found(b, split)) for split, (a, b) in enumerate(splits, start=1)]
+        first = pairs[0][0]
+        others = range(SPLITS + 1, SPLITS + 1 + _RESTARTS)
+        return pairs, [(first, found(splits[0][0], number)) for number in others]
+
+
+def _tell(model: Model, options: LayerOptions) -> None:
+    """Log how many programs of the new layer were found, and how many are found again."""
+    newest = model.replication[model.replication["layer"] == len(model.layers)]
+    _log.info(
+        "layer %d: of %d programs asked for, %d are found in most fits of random halves of the "
+        "cells; the usage of %d of them correlates by %.1f or more between two halves.",
+        len(model.layers),
+        options.rank,
+        len(newest),
+        int(newest["replicated"].sum()),
+        REPLICATED,
+    )
