@@ -16,6 +16,7 @@ from neuralNMF.io.counts import CountsReader
 logger = logging.getLogger(__name__)
 
 FILLED = ("dataset", "total_counts", "selected_counts")  # columns of obs of every data set
+TAKEN = (*FILLED, "_index")  # the last is AnnData's own
 
 
 class InputCells(NamedTuple):
@@ -94,7 +95,7 @@ def common_genes(
 def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
     """Put the cells' tables of all inputs below each other: ``obs`` of the data set.
 
-    Columns of the user's that have a name in `FILLED` get the prefix ``input_``; categories of
+    Columns of the user's that have a name in `TAKEN` get the prefix ``input_``; categories of
     several inputs are united; cells of an input without a column have it missing.
 
     Raises
@@ -102,10 +103,10 @@ def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
     InputError
         A barcode with its input's name as suffix stands for two cells.
     """
-    renamed = {name: f"input_{name}" for name in FILLED}
+    renamed = {name: f"input_{name}" for name in TAKEN}
     tables = [part.obs.rename(columns=renamed) for part in parts]
     for part in parts:
-        for column in part.obs.columns.intersection(FILLED):
+        for column in part.obs.columns.intersection(TAKEN):
             logger.info(
                 "%s: its column '%s' of obs is kept as '%s'", part.name, column, renamed[column]
             )
