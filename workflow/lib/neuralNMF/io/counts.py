@@ -26,8 +26,9 @@ from neuralNMF.io.zarr_folders import is_zarr, read_zarr
 
 logger = logging.getLogger(__name__)
 
-NOISE = 1e-3  # so far from a whole number a count may be, by float32 and the way it was made
-EXACT = 1 << 24  # float32 holds all whole numbers up to here
+# So far from a whole number a count may be, by float32 and how it was made; large ones by a share.
+NOISE, NOISE_SHARE = 1e-3, 1e-6
+EXACT = 1 << 24  # float32 holds all whole numbers below
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -107,15 +108,16 @@ class CountsReader:
         values = counts.data
         if values.dtype.kind not in "buif":
             raise InputError(f"{self._place()} holds '{values.dtype}', not numbers: give counts.")
-        off = np.zeros(0)
+        off = noise = np.zeros(0)
         if values.dtype.kind == "f":
             with np.errstate(invalid="ignore"):  # of infinite values, which are refused first
                 off = np.abs(values - np.rint(values))
+            noise = np.maximum(NOISE, NOISE_SHARE * np.abs(values))
         tests = {
             "NaN or infinite": lambda: ~np.isfinite(values),
             "too large": lambda: values > LARGEST,
             "negative": lambda: values < -NOISE,
-            "fractional": lambda: off > NOISE,
+            "fractional": lambda: off > noise,
         }
         kinds = {"f": list(tests), "i": list(tests)[1:3], "u": list(tests)[1:2]}
         for kind in kinds.get(values.dtype.kind, []):
@@ -129,10 +131,10 @@ class CountsReader:
                 f"in its first cells by {off.max():.2g}: they are made whole",
             )
             counts.data = np.rint(values)
-        if values.size and values.max() > EXACT:
+        if values.size and values.max() >= EXACT:
             self._tell_once(
                 "exact",
-                f"{self._place()} holds counts above 2^24, which are kept to seven digits",
+                f"{self._place()} holds counts of 2^24 and more, which are kept to seven digits",
             )
 
     def _tell_once(self, what: str, sentence: str) -> None:

@@ -52,10 +52,10 @@ def names_of_genes(index: np.ndarray, table: pd.DataFrame) -> tuple[np.ndarray, 
         A gene without a symbol is called by its id.
     """
     ids, symbols = index, _column(table, SYMBOLS)
-    if symbols is not None and _stable(symbols) and not _stable(index):
+    if symbols is not None and are_ids(symbols) and not are_ids(index):
         symbols = None  # ids, whatever the column is called
     other = _column(table, IDS)
-    if other is not None and _stable(other) and not _stable(index) and _unique(other):
+    if other is not None and are_ids(other) and not are_ids(index) and _unique(other):
         ids, symbols = other, index if symbols is None else symbols
     if symbols is None:
         return ids, ids
@@ -75,6 +75,12 @@ def are_types(words: np.ndarray) -> bool:
     """Whether words from a column are types of features, and not chromosomes for one."""
     found = {_type(word) for word in set(words)} - {""}
     return bool(found & CERTAIN) or (bool(found) and found <= GENES | OTHERS)
+
+
+def are_ids(names: np.ndarray) -> bool:
+    """Whether most names are ids of Ensembl, FlyBase or WormBase."""
+    some = names[:: max(1, names.size // 1000)]
+    return sum(STABLE_ID.fullmatch(str(name)) is not None for name in some) > len(some) / 2
 
 
 def gene_columns(path: Path, types: np.ndarray | None) -> slice | np.ndarray:
@@ -133,9 +139,3 @@ def _unique(names: np.ndarray) -> bool:
 def _plain(name: str) -> str:
     """gene_symbols, Gene Symbols and gene_symbols-0 (of a join) are the same column."""
     return re.sub(r"[^a-z]", "", re.sub(r"[-_.]\d+$", "", name).lower())
-
-
-def _stable(names: np.ndarray) -> bool:
-    """Whether most names are ids of a database."""
-    some = names[:: max(1, names.size // 1000)]
-    return sum(STABLE_ID.fullmatch(str(name)) is not None for name in some) > len(some) / 2

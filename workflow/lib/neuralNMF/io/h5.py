@@ -81,14 +81,14 @@ def read_h5_version3(path: Path, file: h5py.File, genome: str | None) -> Content
     """
     with readable(path):
         group = file["matrix"]
+        check_inside(path, file, group)
         features = group["features"]
-        check_inside(path, group)
         barcodes, ids = _text(path, group["barcodes"]), _text(path, features["id"])
         symbols = _text(path, features["name"]) if "name" in features else ids
         types = _text(path, features["feature_type"]) if "feature_type" in features else None
         genomes = _text(path, features["genome"]) if "genome" in features else np.array([])
     known = [name for name in dict.fromkeys(genomes) if name]
-    if genome is not None and (genome not in known or len(known) < 2):
+    if genome is not None and genome not in known:
         raise InputError(
             f"'{path}' has no layers, but the layer '{genome}' was asked for: leave the layer out."
         )
@@ -120,7 +120,7 @@ def read_h5_version2(path: Path, file: h5py.File, genome: str | None) -> Content
         raise InputError(
             f"'{path}' has no genome '{genome}' to take for the layer: it has {', '.join(genomes)}."
         )
-    parts = [_version2(path, file[name]) for name in ([genome] if genome else genomes)]
+    parts = [_version2(path, file, name) for name in ([genome] if genome else genomes)]
     first = parts[0]
     if any(not np.array_equal(part.barcodes, first.barcodes) for part in parts):
         raise InputError(
@@ -139,9 +139,10 @@ def read_h5_version2(path: Path, file: h5py.File, genome: str | None) -> Content
     )
 
 
-def _version2(path: Path, group: h5py.Group) -> Contents:
+def _version2(path: Path, file: h5py.File, genome: str) -> Contents:
     with readable(path):
-        check_inside(path, group)
+        group = file[genome]
+        check_inside(path, file, group)
         barcodes, ids = _text(path, group["barcodes"]), _text(path, group["genes"])
         symbols = _text(path, group["gene_names"]) if "gene_names" in group else ids
     return _contents(path, group, barcodes, ids, symbols, None)

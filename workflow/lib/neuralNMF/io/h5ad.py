@@ -70,7 +70,7 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
         parts = [root[part] for part in ("obs", "var", of_genes, place)]
         uns = root.get("uns") if is_array(parts[0]) else None  # anndata before 0.7
         if isinstance(root, h5py.Group):
-            check_inside(path, *parts, *([] if uns is None else [uns]))
+            check_inside(path, root, *parts, *([] if uns is None else [uns]))
     obs = read_table(path, parts[0], uns)
     if top is not root:
         obs = _filled(obs, _shared(path, top))
@@ -93,13 +93,23 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
 def _places(root: Any) -> dict[str, tuple[str, str]]:
     """Where counts may lie: the matrix and its table of genes, by the name of the layer."""
     layers = sorted(root["layers"]) if "layers" in root else []
-    places = {"X": ("X", "var")} if "X" in root else {}
+    places = {"X": ("X", "var")} if _there(root, "X") else {}
     places |= {layer: (f"layers/{layer}", "var") for layer in layers}
     for raw in RAW:
         of_genes = f"{raw[:-1]}var"
-        if "raw" not in layers and raw in root and of_genes in root:  # an empty raw has neither
+        if "raw" not in layers and _there(root, raw) and _there(root, of_genes):
             places["raw"] = (raw, of_genes)
     return places
+
+
+def _there(root: Any, name: str) -> bool:
+    """Whether a file has a matrix or a table, and not only an empty place for it."""
+    *above, last = name.split("/")
+    for part in above:
+        if part not in root or is_array(root[part]):
+            return False
+        root = root[part]
+    return last in root and not (is_array(root[last]) and root[last].shape is None)
 
 
 def _genes_of_mudata(path: Path, root: Any) -> Any:
@@ -118,7 +128,7 @@ def _genes_of_mudata(path: Path, root: Any) -> Any:
 def _shared(path: Path, top: Any) -> pd.DataFrame:
     """The columns of cells that MuData has for all modalities together."""
     if isinstance(top, h5py.Group):
-        check_inside(path, top["obs"])
+        check_inside(path, top, top["obs"])
     obs = read_table(path, top["obs"])
     return obs[[name for name in obs if ":" not in name]]
 

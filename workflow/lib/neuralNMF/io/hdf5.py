@@ -46,13 +46,15 @@ def open_hdf5(path: Path) -> h5py.File:
             raise
 
 
-def check_inside(path: Path, *parts: h5py.Group | h5py.Dataset) -> None:
+def check_inside(path: Path, file: h5py.File, *parts: h5py.Group | h5py.Dataset) -> None:
     """Check all that is below some parts of a file before any of it is read.
 
     Parameters
     ----------
     path : Path
         Of the file, for messages.
+    file : h5py.File
+        The same, or a group of it.
     *parts : h5py.Group or h5py.Dataset
         What is to be read.
 
@@ -67,6 +69,8 @@ def check_inside(path: Path, *parts: h5py.Group | h5py.Dataset) -> None:
     with readable(path):
         while waiting:
             part = waiting.pop()
+            if part.file.filename != file.file.filename:
+                _refuse_elsewhere(path, part.name, part.file.filename)
             address = h5py.h5o.get_info(part.id).addr
             if address in seen:
                 continue
@@ -79,8 +83,6 @@ def check_inside(path: Path, *parts: h5py.Group | h5py.Dataset) -> None:
                 if isinstance(link, h5py.ExternalLink):
                     _refuse_elsewhere(path, f"{part.name}/{name}", link.filename)
                 found = part[name]
-                if found.file.filename != part.file.filename:
-                    _refuse_elsewhere(path, f"{part.name}/{name}", found.file.filename)
                 if isinstance(found, h5py.Group | h5py.Dataset):
                     waiting.append(found)
 

@@ -49,7 +49,7 @@ def read_loom(path: Path, file: h5py.File, layer: str | None) -> Contents:
             known = ", ".join(["matrix", *layers])
             raise InputError(f"'{path}' has no layer '{name}': its layers are {known}.")
         matrix = file["matrix" if name == "matrix" else f"layers/{name}"]
-        check_inside(path, matrix, file["row_attrs"], file["col_attrs"])
+        check_inside(path, file, matrix, file["row_attrs"], file["col_attrs"])
         if len(matrix.shape) != 2:
             raise InputError(f"'{path}' has no matrix in '{matrix.name}': write the file again.")
         genes = _table(path, file["row_attrs"], matrix.shape[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,14 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.genes import are_types, names_of_genes, type_column
+from neuralNMF.io.genes import are_ids, are_types, names_of_genes, type_column
 from neuralNMF.io.text import read_lines, unquoted
 
 logger = logging.getLogger(__name__)
 
 TYPED = 3  # columns of CellRanger's features.tsv: id, symbol, type
-# Words that begin a table's first line where that is no gene or cell.
-HEADERS = {"gene", "genes", "gene_id", "gene_ids", "gene_name", "id", "ensembl_id", "symbol", "x",
-           "barcode", "barcodes", "cell", "cells", "cell_id", "bc_wells", "index", "feature_id",
-           "", "v1", "cell_barcode", "cell_index"}  # fmt: skip
+# The first line where it is no gene or cell, and a matrix says that there is one too many.
+HEADER = re.compile(r".*(gene|barcode|cell|bc_|symbol|feature|ensembl|name|index|id).*|[xv]?1?")
 UNSPLICED, AMBIGUOUS = "-U", "-A"  # what alevin-fry appends to the genes of such counts
 
 
@@ -71,6 +70,11 @@ def read_genes(path: Path, sizes: set[int]) -> Genes:
     """
     lines = _fields(path)
     header = _header(lines, sizes)
+    beside = path.with_name(path.name.replace("genes.txt", "genes.names.txt"))  # kallisto's
+    if beside != path and beside.is_file():
+        words = [unquoted(line) for line in read_lines(beside)]
+        if len(words) == len(lines) and {len(line) for line in lines} == {1}:
+            lines = [[*line, word] for line, word in zip(lines, words, strict=True)]
     if header is not None:
         table = pd.DataFrame([line[: len(header)] for line in lines], columns=header, dtype=object)
         table = table.fillna("")
@@ -82,6 +86,8 @@ def read_genes(path: Path, sizes: set[int]) -> Genes:
     ids = np.array([line[0] for line in lines], dtype=object)
     _refuse_unspliced(path, ids)
     symbols = np.array([line[1] for line in lines], dtype=object) if width > 1 else ids
+    if are_ids(symbols) and not are_ids(ids):  # the other way round
+        ids, symbols = symbols, ids
     return Genes(ids, np.where(symbols == "", ids, symbols), _types(path, lines, width))
 
 
@@ -94,13 +100,18 @@ def _fields(path: Path) -> list[list[str]]:
 
 
 def _header(lines: list[list[str]], sizes: set[int]) -> list[str] | None:
-    """Take the first line away where it is a header: the matrix says how many lines there are."""
-    if len(lines) - 1 in sizes and len(lines) not in sizes and lines[0][0].lower() in HEADERS:
+    """Take the first line away where it is a header, and a first column where R has put numbers."""
+    header = None
+    one_more = len(lines) - 1 in sizes and len(lines) not in sizes
+    if one_more and lines and HEADER.fullmatch(lines[0][0].lower()):
         header = lines.pop(0)
         if lines and len(lines[0]) == len(header) + 1:  # R's write.table leaves out the first
             header = ["", *header]
-        return header
-    return None
+    if lines and all(len(line) > 1 and line[0] == str(i) for i, line in enumerate(lines, 1)):
+        for line in lines:
+            del line[0]
+        header = header and header[1:]
+    return header
 
 
 def _check_lines(path: Path, lines: list[list[str]], width: int) -> None:

@@ -93,6 +93,8 @@ def read_text_table(path: Path, temporary: str | Path | None) -> Contents:
     others = pd.DataFrame({layout.header[i]: rows[i] for i in layout.text[1:]}, index=names)
     blocks = _blocks(path, layout, genes_first)
     counts = sort_by_cell(blocks, shape, names.size * columns.size, temporary)
+    if others.columns.size:
+        logger.info("%s: columns of text: %s", path, ", ".join(others.columns[:10]))
     if not genes_first:
         return Contents(counts, names, columns, columns, obs=others)
     ids, symbols = names_of_genes(names, others)
@@ -126,7 +128,7 @@ def _layout(path: Path, file: IO[str]) -> Layout:
     text = [0] + [
         i
         for i in range(1, len(header))
-        if header[i].lower() in NO_CELLS or not all(_is_number(row[i]) for row in first)
+        if header[i].lower() in NO_CELLS or not any(_is_number(row[i]) for row in first)
     ]
     counts = sorted(set(range(len(header))) - set(text))
     kept = [i for i in text if header[i].lower() not in NO_CELLS]

@@ -22,6 +22,7 @@ from neuralNMF.io.text import as_text
 logger = logging.getLogger(__name__)
 
 Column: TypeAlias = np.ndarray | pd.api.extensions.ExtensionArray
+TEXT = "OSUT"  # kinds of arrays of text, zarr's among them
 OLD_CATEGORIES = "__categories"  # of anndata 0.7 and SeuratDisk
 
 
@@ -141,7 +142,7 @@ def _categorical(codes: Any, categories: Any, ordered: bool) -> pd.Categorical:
     if not is_array(categories):  # nullable strings of anndata 0.13
         categories = categories["values"]
     values = np.atleast_1d(categories[()])
-    names = as_text(values) if values.dtype.kind in "OSU" else native(values)
+    names = as_text(values) if values.dtype.kind in TEXT else native(values)
     index = pd.Index(names, dtype=object if names.dtype == object else None)
     return pd.Categorical.from_codes(native(codes[()]), index, ordered=ordered)
 
@@ -168,7 +169,7 @@ def _plain(values: Any) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 1:
         raise InputError(f"it has {values.ndim} dimensions")
-    if values.dtype.kind in "OSU":
+    if values.dtype.kind in TEXT:
         if values.size and not isinstance(values[0], bytes | str):
             raise InputError(f"its values are of the type '{type(values[0]).__name__}'")
         return as_text(values)
