@@ -116,9 +116,11 @@ def _header(lines: list[list[str]], sizes: set[int]) -> list[str] | None:
 
 def _check_lines(path: Path, lines: list[list[str]], width: int) -> None:
     """Raise InputError with the first line that lacks a column, or has one too many."""
+    usual = {line[TYPED - 1] for line in lines if len(line) == width >= TYPED}
     for number, line in enumerate(lines, start=1):
         short = len(line) < min(width, TYPED)
-        if short or (len(line) > width and width <= TYPED and any(line[width:])):
+        long = len(line) > width and width <= TYPED and any(line[width:])
+        if short or (long and line[TYPED - 1] not in usual):
             raise InputError(
                 f"'{path}' has {len(line)} column{'s'[: len(line) > 1]} in line {number} "
                 f"('{' '.join(line)[:60]}') where the others have {width}: put tabs between its "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import logging
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from neuralNMF.io.text import open_text, unquoted
 
 logger = logging.getLogger(__name__)
 
-VALUES = 1 << 21  # of a table, read at once
+VALUES = 1 << 23  # of a table, read at once: 64 MiB
 FIRST = 20  # rows by which it is told what a table holds
 FORMATS = (
     "give counts as .h5ad, CellRanger .h5, a folder with matrix.mtx, .loom, or a table with names "
@@ -32,7 +31,7 @@ FORMATS = (
 DELIMITERS = "\t,; "
 # Columns of featureCounts beside the counts.
 NO_CELLS = {"chr", "start", "end", "strand", "length"}
-BARCODE = re.compile(r"(?:.*[^A-Za-z])?[ACGTN]{8,}(?:[-_.].*)?|cell[-_ .]?\d+.*", re.IGNORECASE)
+BARCODE = re.compile(r"(?:.*[^A-Za-z])?[ACGTN]{8,}(?:[^A-Za-z].*)?|cell[-_ .]?\d+.*", re.IGNORECASE)
 # Genes of every tissue; those of the classes in `gene_classes` beside them.
 COMMON = {"ACTB", "GAPDH", "B2M", "MALAT1", "EEF1A1", "TMSB4X", "CD3E", "CD4", "CD8A", "VIM",
           "XIST", "NEAT1", "A1BG", "A1CF", "TP53", "XKR4", "RP1", "SOX17"}  # fmt: skip
@@ -80,13 +79,13 @@ def read_text_table(path: Path, temporary: str | Path | None) -> Contents:
     InputError
         It is no such table.
     """
-    with open_text(path) as file:
-        try:
+    try:
+        with open_text(path) as file:
             layout = _layout(path, file)
-        except csv.Error as error:
-            raise InputError(f"'{path}' is no table of counts ({error}): {FORMATS}.") from error
+        rows = _row_names(path, layout)
+    except csv.Error as error:
+        raise InputError(f"'{path}' is no table of counts ({error}): {FORMATS}.") from error
     columns = np.array([layout.header[i] for i in layout.counts], dtype=object)
-    rows = _row_names(path, layout)
     genes_first = _genes_in_rows(path, layout, rows[layout.text[0]], columns)
     names = rows[layout.text[0]]
     shape = (columns.size, names.size) if genes_first else (names.size, columns.size)
@@ -163,49 +162,20 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _tables(path: Path, layout: Layout, columns: list[int], counts: bool) -> Iterator[pd.DataFrame]:
-    """Some columns of the table, block by block; their names are their numbers."""
-    step = max(1, VALUES // len(columns))
-    types = dict.fromkeys(columns, np.float64 if counts else str)
-    with open_text(path) as file:
-        for line in file:  # up to the header, which the layout has
-            if line.strip() and not line.startswith("#"):
-                break
-        try:
-            with (
-                warnings.catch_warnings(),
-                pd.read_csv(
-                    file,
-                    sep=layout.delimiter,
-                    header=None,
-                    names=range(len(layout.header)),
-                    usecols=columns,
-                    dtype=types,
-                    chunksize=step,
-                    keep_default_na=counts,
-                    index_col=False,
-                ) as parser,
-            ):
-                warnings.simplefilter("error", pd.errors.ParserWarning)  # a longer row
-                yield from parser
-        except InputError:
-            raise
-        except pd.errors.EmptyDataError:
-            return
-        except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
-            text = " ".join(str(error).split())[:150]
-            raise InputError(
-                f"'{path}' has a value that is no count ({text}): give a table of whole numbers."
-            ) from error
-
-
 def _row_names(path: Path, layout: Layout) -> dict[int, np.ndarray]:
-    """The columns of text, whole, by their numbers."""
-    parts = list(_tables(path, layout, layout.text, counts=False))
-    if not parts:
-        raise InputError(f"'{path}' has a header and no rows: copy or download it again.")
-    table = pd.concat(parts)
-    return {i: table[i].fillna("").map(unquoted).to_numpy(dtype=object) for i in layout.text}
+    """The columns of text, whole, by their numbers; every row is as long as the header."""
+    words: dict[int, list[str]] = {i: [] for i in layout.text}
+    with open_text(path) as file:
+        _skip_header(file)
+        for number, row in enumerate(csv.reader(file, delimiter=layout.delimiter), start=1):
+            if row and len(row) != len(layout.header):
+                raise InputError(
+                    f"'{path}' has {len(row)} columns in its row {number} where its header has "
+                    f"{len(layout.header)}: write the table again."
+                )
+            for i, column in words.items() if row else ():
+                column.append(unquoted(row[i]))
+    return {i: np.array(column, dtype=object) for i, column in words.items()}
 
 
 def _blocks(
@@ -213,13 +183,40 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Give (cell, gene, count) of the entries that are not zero, block by block."""
     start = 0
-    for table in _tables(path, layout, layout.counts, counts=True):
-        values = table.to_numpy()
-        row, column = np.nonzero(values)
-        count = values[row, column]
-        row = row + start
-        start += len(values)
-        yield (column, row, count) if genes_first else (row, column, count)
+    with open_text(path) as file:
+        _skip_header(file)
+        try:
+            with pd.read_csv(
+                file,
+                sep=layout.delimiter,
+                header=None,
+                names=range(len(layout.header)),
+                usecols=layout.counts,
+                dtype=dict.fromkeys(layout.counts, np.float64),
+                chunksize=max(1, VALUES // len(layout.counts)),
+                low_memory=False,
+            ) as parser:
+                for table in parser:
+                    values = table.to_numpy()
+                    row, column = np.nonzero(values)
+                    count = values[row, column]
+                    row += start
+                    start += len(values)
+                    yield (column, row, count) if genes_first else (row, column, count)
+        except InputError:
+            raise
+        except (ValueError, OverflowError) as error:
+            text = " ".join(str(error).split())[:150]
+            raise InputError(
+                f"'{path}' has a value that is no count ({text}): give a table of whole numbers."
+            ) from error
+
+
+def _skip_header(file: IO[str]) -> None:
+    """Read up to the header, which the layout has."""
+    for line in file:
+        if line.strip() and not line.startswith("#"):
+            return
 
 
 def _genes_in_rows(path: Path, layout: Layout, rows: np.ndarray, columns: np.ndarray) -> bool:
