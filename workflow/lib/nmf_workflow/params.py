@@ -4,6 +4,7 @@ A rule's params hold only the values that its script uses, so that a change of t
 the rules that it touches and no others.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -147,6 +148,8 @@ def one_of(names: Iterable[str]) -> str:
 
 def beside(path: Path) -> list[Path]:
     """The text files that belong to an input: in its folder or, with its prefix, beside it."""
+    if not os.access(path if path.is_dir() else path.parent, os.R_OK):
+        return []  # the reader will say so
     if path.is_dir():
         return [p for p in path.iterdir() if TEXT_FILE.fullmatch(p.name)]
     matrix = MTX_FILE.fullmatch(path.name)
