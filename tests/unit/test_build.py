@@ -5,6 +5,7 @@ import json
 import tracemalloc
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -336,3 +337,53 @@ def test_options_check_themselves(options):
 def test_input_needs_a_name(tmp_path):
     with pytest.raises(InputError, match="empty name"):
         InputSpec(tmp_path, " ")
+
+
+def test_columns_that_a_file_cannot_hold_as_they_are_called(tmp_path, counts):
+    """HDF5 makes folders of slashes, and AnnData keeps ``_index`` for itself."""
+    first = make(tmp_path / "a.h5ad", counts, range(30), Tcell=np.arange(53))
+    second = make(tmp_path / "b.h5ad", counts, range(30), kind=["x"] * 53)
+    with h5py.File(second, "r+") as file:
+        file["obs/Tcell/score"], file["obs/names"] = np.linspace(0, 1, 53), file["obs/_index"][:]
+        del file["obs/_index"]
+        file["obs/_index"] = np.arange(53)
+        file["obs"].attrs["_index"] = "names"
+        order = ["kind", "Tcell/score", "_index"]
+        file["obs"].attrs["column-order"] = np.array(order, dtype=h5py.string_dtype())
+    data, _ = build(tmp_path, first, second)
+    given = [
+        name for name in data.obs if name not in ("dataset", "total_counts", "selected_counts")
+    ]
+    assert given == ["Tcell", "kind", "Tcell/score", "input__index"]
+    inside = data.obs["dataset"] == "in1"
+    assert np.array_equal(data.obs["Tcell/score"][inside], np.linspace(0, 1, 53))
+    assert data.obs["Tcell/score"][~inside].isna().all()
+    assert np.array_equal(data.obs["input__index"][inside], np.arange(53))
+    shown = anndata.read_h5ad(tmp_path / "out" / "dataset.h5ad").obs
+    assert [name for name in shown if "score" in name] == ["Tcell\u2215score"]
+
+
+def test_nullable_text_is_written_as_categories(tmp_path, counts):
+    path = make(tmp_path / "a.h5ad", counts, range(30))
+    with h5py.File(path, "r+") as file:
+        column = file.create_group("obs/donor")
+        column["values"] = np.array(["d1"] * 53, dtype=h5py.string_dtype())
+        column["mask"] = np.arange(53) < 3
+        column.attrs["encoding-type"] = "nullable-string-array"
+        file["obs"].attrs["column-order"] = np.array(["donor"], dtype=h5py.string_dtype())
+    data, _ = build(tmp_path, path)
+    assert data.obs["donor"].dtype == "category" and data.obs["donor"].isna().sum() == 3
+
+
+def test_genes_are_joined_by_symbols_where_no_ids_are_shared(tmp_path, counts, caplog):
+    first = make(tmp_path / "a.h5ad", counts, range(30))
+    data = make_adata(counts[:20, ::-1])
+    data.var_names = [f"S{g}" for g in range(29, -1, -1)]
+    data.var_names = [*data.var_names[:-1], "other"]
+    data.write_h5ad(tmp_path / "b.h5ad")
+    found, frame = build(tmp_path, first, tmp_path / "b.h5ad", min_cells=0)
+    assert "their genes are joined by symbols" in caplog.text
+    assert list(frame.columns) == [f"E{g}" for g in range(1, 30)]
+    inside = (found.obs["dataset"] == "in1").to_numpy()
+    kept = counts[:20, 1:].sum(axis=1) > 0
+    assert np.array_equal(frame[inside], counts[:20][kept][:, 1:])

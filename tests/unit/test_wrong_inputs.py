@@ -57,13 +57,6 @@ def test_a_layout_with_a_part_missing(tmp_path):
     assert "lacks a part" in refuse(tmp_path / "x.h5")
 
 
-def test_several_genomes(tmp_path):
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        for genome in ("hg19", "mm10"):
-            file[f"{genome}/genes"], file[f"{genome}/indptr"] = [1], [0]
-    assert "hg19, mm10" in refuse(tmp_path / "x.h5")
-
-
 @pytest.mark.parametrize("bytes_lost", [100, 3000])
 def test_truncated_hdf5(tmp_path, adata, bytes_lost):
     adata.write_h5ad(tmp_path / "x.h5ad")

@@ -254,6 +254,14 @@ WRONG = [
         {"samples": {"s": {"input": __file__, "gene_sets": ["no.gmt"]}}},
         'samples.s.gene_sets: there is no file "no.gmt" (working folder:',
     ),
+    (
+        {"samples": {"s": {"input": "donor{1}.h5ad"}}},
+        'samples.s.input is "donor{1}.h5ad", but what stands in braces is a wildcard for Snakemake',
+    ),
+    (
+        {"dataset": {"include": "{a}.txt"}},
+        'samples.sim.dataset.include is "{a}.txt", but what stands in braces is a wildcard',
+    ),
     ({"dataset": {"exclude": "no.txt"}}, 'dataset.exclude: there is no file "no.txt"'),
     (
         {"dataset": {"exclude": "ribosomal"}},

@@ -112,6 +112,19 @@ def test_changed_input_reruns(stubbed: Workflow):
     assert stubbed.plan(config=config)["create_dataset"] == 1
 
 
+def test_changed_names_beside_a_matrix_rerun(stubbed: Workflow):
+    """The path of a matrix stands for its tables too, but not for those of other donors."""
+    for donor in ("GSM1", "GSM2"):
+        for part in ("matrix.mtx", "barcodes.tsv", "genes.tsv"):
+            (stubbed.folder / f"{donor}_{part}").write_text("first")
+    config = changed(samples={"mine": {"input": "GSM1_matrix.mtx"}})
+    stubbed.run(config=config)
+    (stubbed.folder / "GSM2_genes.tsv").write_text("second")
+    assert stubbed.plan(config=config) == {}
+    (stubbed.folder / "GSM1_genes.tsv").write_text("second")
+    assert stubbed.plan(config=config)["create_dataset"] == 1
+
+
 def test_new_version_of_the_library_reruns(stubbed: Workflow):
     stubbed.run(config=SMALL)
     package = stubbed.source / "workflow" / "lib" / "neuralNMF" / "__init__.py"

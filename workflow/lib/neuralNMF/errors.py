@@ -4,6 +4,10 @@
 class NeuralNMFError(Exception):
     """Base of all errors raised on purpose; scripts print its text without a traceback."""
 
+    def __str__(self) -> str:
+        # Names from a damaged file may hold anything: it stays one line.
+        return "".join(sign if sign.isprintable() else "?" for sign in super().__str__())
+
 
 class InputError(NeuralNMFError, ValueError):
     """A file, a matrix or an option is not what the library can work with."""

@@ -1,15 +1,21 @@
 """Labels of cells: a column of the cells' table, and what a cell without a label is called."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
 
+logger = logging.getLogger(__name__)
+
 NO_LABEL = "no label"
+# Text that stands for a missing value, after `astype(str)` for one; in any case.
+MISSING = {"nan", "na", "n/a", "<na>", ""}
 
 
 def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
-    """The column of labels.
+    """The column of labels; text such as ``nan`` or ``NA`` is no label, and the log says so.
 
     Parameters
     ----------
@@ -28,7 +34,25 @@ def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
         raise InputError(
             f"The cells have no column {name!r} to take labels from; the columns are: {there}."
         )
-    return obs[name]
+    column = obs[name]
+    words = [word for word in _words(column) if word.strip().lower() in MISSING]
+    if words:
+        missing = column.isin(words)
+        shown = ", ".join(f"'{word}'" for word in sorted(words))
+        logger.warning("%s: %s of %d cells is no label", name, shown, missing.sum())
+        column = column.mask(missing)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.cat.remove_unused_categories()
+    return column
+
+
+def _words(column: pd.Series) -> list[str]:
+    """The different texts in a column."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.categories
+    else:
+        values = column.unique() if column.dtype.kind == "O" else []
+    return [value for value in values if isinstance(value, str)]
 
 
 def label_names(column: pd.Series) -> np.ndarray:

@@ -4,6 +4,7 @@ A rule's params hold only the values that its script uses, so that a change of t
 the rules that it touches and no others.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -33,7 +34,14 @@ SHARED = sorted(
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
-MTX_FILES = ("matrix.mtx*", "barcodes.tsv*", "features.tsv*", "genes.tsv*")
+# What a folder of counts may hold: a matrix and the names of its cells and genes, packed or not.
+# Snakemake would take a name in braces for a wildcard.
+TEXT_FILE = re.compile(
+    r"[^{}]*\.mtx(\.(gz|bz2|xz))?"
+    r"|[^{}]*(barcode|feature|gene|cell|names|metadata|quants_mat)[^{}]*\.(tsv|txt|csv)(\.(gz|bz2|xz))?",
+    re.IGNORECASE,
+)
+MTX_FILE = re.compile(r"(?P<prefix>.*?)(count_)?[a-z]*\.mtx(\.(gz|bz2|xz))?", re.IGNORECASE)
 
 Wildcards = Any
 
@@ -138,6 +146,23 @@ def one_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def beside(path: Path) -> list[Path]:
+    """The text files that belong to an input: in its folder or, with its prefix, beside it."""
+    if not os.access(path if path.is_dir() else path.parent, os.R_OK):
+        return []  # the reader will say so
+    if path.is_dir():
+        return [p for p in path.iterdir() if TEXT_FILE.fullmatch(p.name)]
+    matrix = MTX_FILE.fullmatch(path.name)
+    if matrix is None:
+        return []
+    # GSM1_matrix.mtx: GSM1_barcodes.tsv; matrix.mtx, quants_mat.mtx: all.
+    return [
+        p
+        for p in path.parent.iterdir()
+        if TEXT_FILE.fullmatch(p.name) and p.name.startswith(matrix["prefix"]) and p != path
+    ]
+
+
 class Plan:
     """The config, asked by rule: each method is an input or params function of Snakemake's."""
 
@@ -158,13 +183,13 @@ class Plan:
         return [source.path for source in self.config.samples[wildcards.sample].sources]
 
     def parts(self, wildcards: Wildcards) -> list[str]:
-        """Files that count as inputs beside the counts: those in a folder, and gene lists.
+        """Files that count as inputs beside the counts: those beside a matrix, and gene lists.
 
-        A folder's own time stamp does not change when a file in it is overwritten.
+        A folder's own time stamp does not change when a file in it is overwritten, and a matrix'
+        does not when its tables are.
         """
         sample = self.config.samples[wildcards.sample]
-        folders = [Path(source.path) for source in sample.sources if Path(source.path).is_dir()]
-        inside = [path for folder in folders for glob in MTX_FILES for path in folder.glob(glob)]
+        inside = [path for source in sample.sources for path in beside(Path(source.path))]
         lists = [sample.dataset[key] for key in GENE_LISTS]
         files = [Path(entry) for entry in lists if isinstance(entry, str)]
         return sorted(map(str, [*inside, *files]))

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,8 @@ from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 from nmf_workflow import schema
 from nmf_workflow.samples import Sample
 from nmf_workflow.schema import Node
+
+BRACES = re.compile(r"\{.*\}")
 
 
 def schema_problems(data: Mapping[str, Any]) -> Iterator[str]:
@@ -83,18 +86,31 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         if source.path not in made and not Path(source.path).exists():
             path = show(source.path)
             yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
+        yield from wildcard_problems(f"{where}.input", source.path)
     for path in sample.gene_sets:
+        yield from wildcard_problems(f"{where}.gene_sets", path)
         if not Path(path).is_file():
             at = f"{where}.gene_sets" if "gene_sets" in entry else "gene_sets"
             yield f"{at}: there is no file {show(path)} (working folder: {folder})."
     for key in GENE_LISTS:
         path = sample.dataset[key]
+        if isinstance(path, str):
+            yield from wildcard_problems(f"{where}.dataset.{key}", path)
         if isinstance(path, str) and not Path(path).is_file():
             at = f"{where}.dataset" if key in entry.get("dataset", {}) else "dataset"
             yield (
                 f"{at}.{key}: there is no file {show(path)} (working folder: {folder}); genes and "
                 f"classes of genes are written as a list: [{path}]."
             )
+
+
+def wildcard_problems(where: str, path: str) -> Iterator[str]:
+    """A path that Snakemake would not take as it is."""
+    if BRACES.search(path):
+        yield (
+            f"{where} is {show(path)}, but what stands in braces is a wildcard for Snakemake; "
+            "rename it, or give a link without braces."
+        )
 
 
 def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

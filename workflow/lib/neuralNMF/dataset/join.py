@@ -16,6 +16,7 @@ from neuralNMF.io.counts import CountsReader
 logger = logging.getLogger(__name__)
 
 FILLED = ("dataset", "total_counts", "selected_counts")  # columns of obs of every data set
+TAKEN = (*FILLED, "_index")  # the last is AnnData's own
 
 
 class InputCells(NamedTuple):
@@ -50,7 +51,7 @@ def check_names(inputs: Sequence[InputSpec]) -> None:
 def common_genes(
     readers: Mapping[str, CountsReader],
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Find the genes that all inputs have.
+    """Find the genes that all inputs have, by their ids or, where they share none, by symbols.
 
     Parameters
     ----------
@@ -67,12 +68,17 @@ def common_genes(
     Raises
     ------
     InputError
-        The inputs share no gene.
+        The inputs share no gene, by ids or by symbols.
     """
-    first, *others = readers.values()
-    common = pd.Index(first.gene_ids)
-    for reader in others:
-        common = common[common.isin(reader.gene_ids)]
+    names = {name: pd.Index(reader.gene_ids) for name, reader in readers.items()}
+    common = _shared(list(names.values()))
+    if common.empty:
+        symbols = {name: pd.Index(reader.gene_symbols) for name, reader in readers.items()}
+        once = {name: known[~known.duplicated(keep=False)] for name, known in symbols.items()}
+        common = _shared(list(once.values()))
+        if not common.empty:
+            names = symbols
+            logger.warning("the inputs share no gene ids: their genes are joined by symbols")
     if common.empty:
         examples = "; ".join(
             f"{name}: {', '.join(reader.gene_ids[:3])}" for name, reader in readers.items()
@@ -82,19 +88,31 @@ def common_genes(
         )
     columns = {}
     for name, reader in readers.items():
-        columns[name] = pd.Index(reader.gene_ids).get_indexer(common)
+        # Of symbols only those that a gene has alone are common: the first is the one.
+        known = names[name]
+        first_of = known.drop_duplicates()
+        places = np.flatnonzero(~known.duplicated())
+        columns[name] = places[first_of.get_indexer(common)]
         genes = reader.shape[1]
         if genes > common.size:
             missing = genes - common.size
             logger.info("%s: %d of %d genes are not in all inputs, dropped", name, missing, genes)
-    symbols = first.gene_symbols[columns[next(iter(readers))]]
-    return pd.DataFrame({"gene_id": common.to_numpy(), "symbol": symbols}), columns
+    first, at = next((reader, columns[name]) for name, reader in readers.items())
+    return pd.DataFrame({"gene_id": first.gene_ids[at], "symbol": first.gene_symbols[at]}), columns
+
+
+def _shared(names: Sequence[pd.Index]) -> pd.Index:
+    """The names that all have, in the order of the first."""
+    common = names[0]
+    for other in names[1:]:
+        common = common[common.isin(other)]
+    return common
 
 
 def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
     """Put the cells' tables of all inputs below each other: ``obs`` of the data set.
 
-    Columns of the user's that have a name in `FILLED` get the prefix ``input_``; categories of
+    Columns of the user's that have a name in `TAKEN` get the prefix ``input_``; categories of
     several inputs are united; cells of an input without a column have it missing.
 
     Raises
@@ -102,10 +120,10 @@ def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
     InputError
         A barcode with its input's name as suffix stands for two cells.
     """
-    renamed = {name: f"input_{name}" for name in FILLED}
+    renamed = {name: f"input_{name}" for name in TAKEN}
     tables = [part.obs.rename(columns=renamed) for part in parts]
     for part in parts:
-        for column in part.obs.columns.intersection(FILLED):
+        for column in part.obs.columns.intersection(TAKEN):
             logger.info(
                 "%s: its column '%s' of obs is kept as '%s'", part.name, column, renamed[column]
             )

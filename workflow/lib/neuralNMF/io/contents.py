@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,10 +41,10 @@ class Contents:
         The user's columns, one row a cell; None where the format has none.
     where : str
         The place of the counts within the file, for messages.
-    layers : list of str
-        Other places that may hold counts, for messages.
+    layers : list of str or None
+        Other places that may hold counts, for messages; None where the format has no layers.
     feature_types : ndarray of str or None, (M,)
-        Where the format names them.
+        Where the format names them, as it does.
     """
 
     matrix: RowSource
@@ -53,14 +53,14 @@ class Contents:
     gene_symbols: np.ndarray
     obs: pd.DataFrame | None = None
     where: str = ""
-    layers: list[str] = field(default_factory=list)
+    layers: list[str] | None = None
     feature_types: np.ndarray | None = None
 
 
 def check_range(path: Path, indices: np.ndarray, size: int, what: str) -> None:
     """Raise InputError where an index of a `what` (cell, gene) is outside 0 .. size - 1."""
     if indices.size and (indices.min() < 0 or indices.max() >= size):
-        wrong = indices.max() if indices.max() >= size else indices.min()
+        wrong = int(indices.max() if indices.max() >= size else indices.min())
         raise InputError(
             f"'{path}' has a count for {what} number {wrong + 1} but names {size} {what}s: write "
             "the file again with names and matrix of the same size."

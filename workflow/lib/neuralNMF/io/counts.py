@@ -13,13 +13,23 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.contents import Contents
+from neuralNMF.io.faults import readable
+from neuralNMF.io.first_bytes import head_of, refuse_other
+from neuralNMF.io.genes import gene_columns
 from neuralNMF.io.h5 import read_h5_version2, read_h5_version3
 from neuralNMF.io.h5ad import read_h5ad
-from neuralNMF.io.mtx import read_mtx
+from neuralNMF.io.hdf5 import is_hdf5, open_hdf5
+from neuralNMF.io.loom import is_loom, read_loom
+from neuralNMF.io.mtx import is_mtx, read_mtx
+from neuralNMF.io.text_table import read_text_table
+from neuralNMF.io.zarr_folders import is_zarr, read_zarr
 
 logger = logging.getLogger(__name__)
 
-GENE_EXPRESSION = "Gene Expression"
+# So far from a whole number a count may be, by float32 and how it was made; large ones by a share.
+NOISE, NOISE_SHARE = 1e-3, 1e-6
+EXACT = 1 << 24  # float32 holds all whole numbers below
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class CountsReader:
@@ -46,7 +56,8 @@ class CountsReader:
     def __init__(self, path: Path, contents: Contents) -> None:
         self.path = path
         self._contents = contents
-        self._columns = _expressed(path, contents.feature_types)
+        self._told: set[str] = set()
+        self._columns = gene_columns(path, contents.feature_types)
         self.barcodes = contents.barcodes
         self.gene_ids = contents.gene_ids[self._columns]
         self.gene_symbols = contents.gene_symbols[self._columns]
@@ -93,19 +104,43 @@ class CountsReader:
             yield start, counts
 
     def _check(self, counts: sp.csr_matrix, start: int) -> None:
+        """Refuse what is no count; numbers that are whole but for rounding become whole."""
         values = counts.data
         if values.dtype.kind not in "buif":
             raise InputError(f"{self._place()} holds '{values.dtype}', not numbers: give counts.")
+        off = noise = np.zeros(0)
+        if values.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):  # of infinite values, which are refused first
+                off = np.abs(values - np.rint(values))
+            noise = np.maximum(NOISE, NOISE_SHARE * np.abs(values))
         tests = {
             "NaN or infinite": lambda: ~np.isfinite(values),
-            "negative": lambda: values < 0,
-            "fractional": lambda: values != np.rint(values),
+            "too large": lambda: values > LARGEST,
+            "negative": lambda: values < -NOISE,
+            "fractional": lambda: off > noise,
         }
-        kinds = {"f": list(tests), "i": ["negative"]}.get(values.dtype.kind, [])
-        for kind in kinds:
+        kinds = {"f": list(tests), "i": list(tests)[1:3], "u": list(tests)[1:2]}
+        for kind in kinds.get(values.dtype.kind, []):
             wrong = tests[kind]()
             if wrong.any():
                 self._refuse(counts, start, kind, wrong)
+        if off.any():
+            self._tell_once(
+                "rounding",
+                f"{self._place()} holds counts that are whole but for rounding, the farthest off "
+                f"in its first cells by {off.max():.2g}: they are made whole",
+            )
+            counts.data = np.rint(values)
+        if values.size and values.max() >= EXACT:
+            self._tell_once(
+                "exact",
+                f"{self._place()} holds counts of 2^24 and more, which are kept to seven digits",
+            )
+
+    def _tell_once(self, what: str, sentence: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            logger.warning("%s", sentence)
 
     def _refuse(self, counts: sp.csr_matrix, start: int, kind: str, wrong: np.ndarray) -> None:
         """Raise InputError: where the first wrong value is, how many there are, what to do."""
@@ -113,7 +148,7 @@ class CountsReader:
         cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
         layers = self._contents.layers
         advice = "give raw counts"
-        if self._contents.where:
+        if layers is not None:
             known = f"it also has {', '.join(layers)}" if layers else "it has no other layer"
             advice = f"name the layer with the raw counts ({known})"
         guess = ""
@@ -154,13 +189,13 @@ def open_counts(
     Parameters
     ----------
     path : str or Path
-        ``.h5`` of CellRanger 3 or 2 or of the original program, ``.h5ad``, or a folder with
-        ``matrix.mtx`` (or the path of that file).
+        docs/inputs.md has the formats.
     layer : str or None
-        Of an ``.h5ad``: X (the default), a layer's name, or ``raw`` for ``raw.X``.
+        Of an ``.h5ad``: X (the default), a layer's name, or ``raw`` for ``raw.X``; of a loom file:
+        a layer's name; of a CellRanger ``.h5`` with several genomes: the genome.
     temporary : str, Path or None
-        Folder for the 20 bytes a non-zero that MTX folders and CSC matrices are sorted in by cell;
-        by default the system's temporary folder.
+        Folder for the 20 bytes a non-zero that text and CSC matrices are sorted in by cell; by
+        default the system's temporary folder.
 
     Returns
     -------
@@ -173,39 +208,49 @@ def open_counts(
         The file is missing, damaged, or of no known layout.
     """
     path = Path(path)
-    if path.name in ("matrix.mtx", "matrix.mtx.gz"):
-        path = path.parent
-    if not path.exists():
-        raise InputError(f"There is no file or folder '{path}': check the path in the config.")
+    with readable(path):
+        path.stat()
     if path.is_dir():
+        if is_zarr(path):
+            return _reader(path, read_zarr(path, layer, temporary))
         _refuse_layer(path, layer)
-        return CountsReader(path, read_mtx(path, temporary))
-    if not h5py.is_hdf5(path):
-        raise InputError(
-            f"'{path}' is no HDF5 file: give counts as CellRanger .h5, .h5ad or an MTX folder."
-        )
+        return _reader(path, read_mtx(path, temporary))
+    if is_hdf5(path):
+        file = open_hdf5(path)
+        try:
+            return _reader(path, _read_hdf5(path, file, layer, temporary))
+        except BaseException:
+            file.close()
+            raise
+    refuse_other(path, head_of(path))
+    _refuse_layer(path, layer)
+    read_text = read_mtx if is_mtx(path) else read_text_table
+    return _reader(path, read_text(path, temporary))
+
+
+def _reader(path: Path, contents: Contents) -> CountsReader:
+    """The reader of what a format's module found, which is let go if it cannot be used."""
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"'{path}' is truncated or damaged ({error}): copy or download it again."
-        ) from error
-    try:
-        return CountsReader(path, _read_hdf5(path, file, layer, temporary))
+        return CountsReader(path, contents)
     except BaseException:
-        file.close()
+        contents.matrix.close()
         raise
 
 
 def _read_hdf5(
     path: Path, file: h5py.File, layer: str | None, temporary: str | Path | None
 ) -> Contents:
-    if "obs" in file and "var" in file:
+    with readable(path):
+        anndata = ("obs" in file and "var" in file) or "mod" in file
+        loom = is_loom(file)
+        version3 = isinstance(file.get("matrix"), h5py.Group)
+    if anndata:
         return read_h5ad(path, file, layer, temporary)
-    _refuse_layer(path, layer)
-    if isinstance(file.get("matrix"), h5py.Group):
-        return read_h5_version3(path, file)
-    return read_h5_version2(path, file)
+    if loom:
+        return read_loom(path, file, layer)
+    if version3:
+        return read_h5_version3(path, file, layer)
+    return read_h5_version2(path, file, layer)
 
 
 def _refuse_layer(path: Path, layer: str | None) -> None:
@@ -213,21 +258,6 @@ def _refuse_layer(path: Path, layer: str | None) -> None:
         raise InputError(
             f"'{path}' has no layers, but the layer '{layer}' was asked for: leave the layer out."
         )
-
-
-def _expressed(path: Path, types: np.ndarray | None) -> slice | np.ndarray:
-    """The columns that are genes, all of them where the file does not say."""
-    if types is None or (types == types[:1]).all():
-        return slice(None)
-    columns = np.flatnonzero(types == GENE_EXPRESSION)
-    logger.info(
-        "%s: %d of %d features are genes, the others (%s) are left out",
-        path,
-        columns.size,
-        types.size,
-        ", ".join(sorted(set(types) - {GENE_EXPRESSION})),
-    )
-    return columns
 
 
 def _check_unique(path: Path, names: np.ndarray, what: str, remedy: str) -> None:

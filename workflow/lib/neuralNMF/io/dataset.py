@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
-from neuralNMF.io.elements import read_elem
+from neuralNMF.io.elements import read_elem, read_table
 
 __all__ = ["Dataset", "DatasetWriter", "held_dataset", "open_dataset", "write_dataset"]
 
@@ -169,7 +169,7 @@ def _open(path: Path, file: h5py.File) -> Dataset:
         path=path,
         shape=(cells, genes),
         nnz=nnz,
-        obs=read_elem(file["obs"]),
+        obs=read_table(file["obs"]),
         var=read_elem(file["var"]),
         indptr=stored["indptr"][:].astype(np.int64),
         indices_offset=stored["indices"].id.get_offset() or 0,

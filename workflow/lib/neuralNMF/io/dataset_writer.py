@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.elements import SLASH
 from neuralNMF.io.temporary_csr import TemporaryCsr
 
 ALIGNMENT = 4096  # bytes: a page, so that a map of one array shares no page with another
@@ -168,14 +169,28 @@ class DatasetWriter:
 
 
 def storable(table: pd.DataFrame) -> pd.DataFrame:
-    """Copy a table, with its text (missing values allowed) as categories, which HDF5 can store."""
-    table = table.copy()
-    table.index = table.index.astype(str)
-    for name, column in table.items():
-        if column.dtype == object:
-            table[name] = column.where(column.isna(), column.astype(str)).astype("category")
-    table.columns = table.columns.astype(str)
-    return table
+    """Copy a table as every version of AnnData writes and reads it; `read_table` reads it back.
+
+    Text (missing values allowed) becomes categories, whatever pandas keeps it in; a ``/`` in a
+    column's name becomes a sign that looks like it.
+    """
+    columns = {str(name).replace("/", SLASH): _storable(column) for name, column in table.items()}
+    return pd.DataFrame(columns, index=table.index.astype(str).astype(object))
+
+
+def _storable(column: pd.Series) -> pd.api.extensions.ExtensionArray | np.ndarray:
+    """A column's values; text as categories that are plain objects."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values, names = column.array, column.cat.categories
+        if names.dtype.kind in "buif":
+            return values
+        return values.rename_categories(pd.Index(names.astype(str), dtype=object))
+    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+        text = column.astype(object)
+        text = text.where(text.isna(), text.astype(str))
+        names = pd.Index(sorted(text.dropna().unique()), dtype=object)
+        return pd.Categorical(text, categories=names)
+    return column.array
 
 
 def write_dataset(

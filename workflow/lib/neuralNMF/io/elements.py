@@ -12,6 +12,9 @@ import h5py
 import numpy as np
 import pandas as pd
 
+# Stands in a file for the / in the name of a column, by which HDF5 would make a folder.
+SLASH = "\u2215"
+
 
 def read_elem(stored: h5py.Group | h5py.Dataset) -> Any:
     """The same as ``anndata.io.read_elem``, with AnnData imported only where it is needed."""
@@ -21,6 +24,11 @@ def read_elem(stored: h5py.Group | h5py.Dataset) -> Any:
     from anndata.io import read_elem as anndata_read
 
     return anndata_read(stored)
+
+
+def read_table(stored: h5py.Group) -> pd.DataFrame:
+    """Read a table of cells or genes that this library wrote, with its columns' own names."""
+    return read_elem(stored).rename(columns=lambda name: name.replace(SLASH, "/"))
 
 
 def _table(stored: h5py.Group) -> pd.DataFrame:

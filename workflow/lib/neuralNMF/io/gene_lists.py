@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.text import read_lines, unquoted
 
 
 def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None:
@@ -30,8 +31,7 @@ def read_gene_list(genes: Sequence[str] | str | Path | None) -> list[str] | None
         path = Path(genes).expanduser()
         if not path.is_file():
             raise InputError(f"There is no gene list '{path}': give a file with one name a line.")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        names = [name for line in lines if (name := line.split("#")[0].strip())]
+        names = [name for line in read_lines(path) if (name := unquoted(line.split("#")[0]))]
         if not names:
             raise InputError(f"The gene list '{genes}' is empty: write one name a line.")
         return names

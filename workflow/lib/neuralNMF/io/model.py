@@ -15,7 +15,7 @@ import pandas as pd
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.elements import read_elem
+from neuralNMF.io.elements import read_elem, read_table
 
 HISTORY_COLUMNS = {
     "depth": "int64",
@@ -195,7 +195,7 @@ def _read(file: h5py.File) -> Model:
         thetas=[read_elem(uns[f"theta_l{n}"]) for n in numbers],
         betas=[np.ascontiguousarray(read_elem(uns[f"beta_l{n}"]).T) for n in numbers],
         dead=[read_elem(uns[f"dead_l{n}"]) for n in numbers],
-        obs=read_elem(file["obs"]),
+        obs=read_table(file["obs"]),
         var=read_elem(file["var"]),
         history=_typed_history(read_elem(uns["history"]).reset_index(drop=True)),
         info={key: _decode(value) for key, value in info.items()},

@@ -73,7 +73,8 @@ def _deal(
 ) -> None:
     """Append each entry to the file of its cell's bucket; a bucket is `width` cells."""
     entry = np.empty(block[0].size, dtype=ENTRY)
-    entry["cell"], entry["gene"], entry["count"] = block
+    with np.errstate(over="ignore"):  # infinite then, which readers refuse
+        entry["cell"], entry["gene"], entry["count"] = block
     bucket = entry["cell"] // width
     if bucket.size and (bucket[0] == bucket).all():  # sorted by cell, as most files are
         entry.tofile(files[int(bucket[0])])

@@ -20,6 +20,7 @@ from neuralNMF.cells.counts import Counts
 from neuralNMF.cells.stream import CountsSample
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
+from neuralNMF.labels import label_column
 from neuralNMF.poisson.candidates import merge_rows, singular_starts
 from neuralNMF.poisson.em import TINY, kl_nmf, usage_given
 
@@ -77,12 +78,7 @@ def dataset_labels(dataset: Dataset, column: str | None) -> Labels:
     InputError
         Where there is no such column, or it has fewer than two classes.
     """
-    if column not in dataset.obs.columns:
-        raise InputError(
-            f"There is no column {column!r} in obs of {dataset.path.name}; it has "
-            f"{', '.join(map(str, dataset.obs.columns))}."
-        )
-    labels = encode_labels(dataset.obs[column].tolist())
+    labels = encode_labels(label_column(dataset.obs, str(column)).tolist())
     _log.info(
         "guided by %d labelled cells of %d, %d classes",
         int((labels.codes != UNLABELLED).sum()),
