@@ -167,7 +167,8 @@ def _tell_what_is_missing(context: FitContext, model: Model) -> None:
     """Log which layers have lost programs by this fit, and how many would do."""
     options, previous = context.options, context.previous
     asked = [layer["rank"] for layer in model.info["layer_options"]]
-    before = [*([] if previous is None else previous.layers), options.rank]
+    newest = options.rank if context.programs is None else context.rank
+    before = [*([] if previous is None else previous.layers), newest]
     for layer, found in enumerate(model.layers):
         if found < before[layer]:
             _log.warning(

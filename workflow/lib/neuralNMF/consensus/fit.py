@@ -99,7 +99,7 @@ def add_layer(
     probe = _probe(dataset, rng)
     pairs, starts = _fits_of_halves(dataset, previous, options, probe, rng, progress)
     newest = [fit[-1] for pair in pairs for fit in pair]
-    groups = grouped([fit.usage for fit in newest], [fit.shares for fit in newest])
+    groups = grouped([fit.usage for fit in newest], [fit.shares for fit in newest], options.rank)
     model = fit_layer(dataset, previous, options, programs=groups.programs, progress=progress)
     found = probe.layers(model, options)
     model.replication = replication_table(found, pairs, starts)

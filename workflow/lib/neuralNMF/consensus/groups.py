@@ -39,7 +39,7 @@ class Groups:
     found: np.ndarray
 
 
-def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray]) -> Groups:
+def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: int) -> Groups:
     """Find the programs that many fits have in common.
 
     Parameters
@@ -48,6 +48,8 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray]) -> Gro
         Of every fit, of the same n cells.
     programs : sequence of ndarray, (k_r, M) each
         Theirs, in counts; rows at sum one.
+    most : int
+        Programs, at the most.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray]) -> Gro
     of_groups = [np.flatnonzero(group == label) for label in np.unique(group)]
     found = np.array([np.unique(fit[members]).size for members in of_groups]) / len(usages)
     order = np.argsort(-found, kind="stable")
-    kept = order[found[order] >= _FOUND]
+    kept = order[found[order] >= _FOUND][:most]
     kept = kept if kept.size else order[:1]
     medians = np.stack([np.median(every[of_groups[label]], axis=0) for label in kept])
     # A median of programs that share no gene is zero: their mean is not.

@@ -1,0 +1,239 @@
+"""The choice among sizes that were tried."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from neuralNMF.sizes.trial import ERRORS, FINE, Trials
+
+_log = logging.getLogger(__name__)
+
+# Of the programs of a layer, so many must be found again.
+FOUND_AGAIN = 0.9
+# A larger size must lower the held-out error by this many standard errors of the difference, and
+# for each further program by this share of what a program has brought on average so far.
+_ERROR_BARS, _ELBOW = 2.0, 0.05
+# Of the programs that a further layer is asked for, so many must be there in the end.
+_ASKED = 0.9
+# Coarse programs that a fine one is part of, on average: more is no grouping.
+_PARENTS = 1.5
+# A further layer groups: it has at most this share of the programs of the one before.
+_COARSER = 0.67
+# Sizes of further layers that are tried, as shares of the layer before.
+_SHARES = (0.67, 0.5, 0.4, 0.33, 0.25, 0.2)
+DEEPEST = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layers that were chosen, and why.
+
+    Attributes
+    ----------
+    layers : list of int
+        What each layer is asked for.
+    reason : str
+        In a sentence or a few.
+    tried : DataFrame
+        A row for each size that was tried; ``chosen`` marks those of the layers.
+    """
+
+    layers: list[int]
+    reason: str
+    tried: pd.DataFrame
+
+
+def choose_layers(
+    trials: Trials,
+    tried: pd.DataFrame,
+    *,
+    lists: Sequence[Sequence[int]] | None = None,
+    refine: bool = True,
+) -> Choice:
+    """Choose the sizes of all layers.
+
+    Parameters
+    ----------
+    trials : Trials
+    tried : DataFrame
+        First layers that were tried, a row each.
+    lists : sequence of lists of int or None
+        The only models that may be chosen, each with its layers or some of the first of them; None
+        for any.
+    refine : bool
+        Whether sizes near the best first layer are tried too; not with ``lists``.
+    """
+    size, reason = choose_first(tried)
+    if refine and lists is None:
+        near = _near(tried, size)
+        if near:
+            tried = pd.concat([tried, trials.first_layers(near)], ignore_index=True)
+            size, reason = choose_first(tried)
+    layers, reasons = [size], [reason]
+    model = trials.model(layers)
+    while len(layers) < DEEPEST or lists is not None:
+        sizes = _further(layers, model.layers[-1], lists)
+        if not sizes:
+            break
+        trial = list(trials.later_layers(model, tuple(layers), sizes))
+        rows = [row for row, _ in trial]
+        tried = pd.concat([tried, pd.DataFrame(rows)], ignore_index=True)
+        further, why = choose_further(pd.DataFrame(rows), model.layers[-1])
+        reasons.append(why)
+        if further is None:
+            break
+        layers.append(further)
+        model = next(found for row, found in trial if found is not None and row["size"] == further)
+    before = ["-".join(map(str, layers[:depth])) for depth in range(len(layers))]
+    tried["chosen"] = [
+        row.layer <= len(layers)
+        and row.before == before[row.layer - 1]
+        and row.size == layers[row.layer - 1]
+        for row in tried.itertuples()
+    ]
+    choice = Choice(layers, " ".join(reasons), tried)
+    _log.info("layers %s: %s", layers, choice.reason)
+    return choice
+
+
+def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
+    """Choose the size of the first layer.
+
+    Sizes with the same number of programs in the end are one; it is the smallest. The best is the
+    largest whose programs are found again and for which the held-out error falls by more than its
+    error bar, and by more than a twentieth of what a program brought on average before.
+
+    Parameters
+    ----------
+    tried : DataFrame
+        A row a size.
+
+    Returns
+    -------
+    size : int
+    reason : str
+    """
+    fine = tried[tried["status"] == FINE].sort_values(["programs", "size"])
+    if fine.empty:
+        size = int(tried["size"].min())
+        return size, f"Layer 1: no size could be fitted ({tried['status'].iloc[0]})."
+    smallest = int(fine["size"].min())
+    real = fine[(fine["replicated"] >= FOUND_AGAIN) & (fine["held_out"] < 1.0)]
+    real = real[[_gain(row, None)[1] for _, row in real.iterrows()]] if len(real) else real
+    real = real.drop_duplicates("programs")
+    if real.empty:
+        return smallest, (
+            f"Layer 1: {smallest}, the smallest size that was tried, since no size has programs "
+            "that are found again in other cells and explain held-out counts better than a single "
+            "program does: these counts look like noise."
+        )
+    best, stopped = real.iloc[0], None
+    for _, row in real.iloc[1:].iterrows():
+        if _gain(row, best)[1]:
+            best = row
+        else:
+            stopped = row
+    size, programs = int(best["size"]), int(best["programs"])
+    larger = fine[(fine["programs"] > programs) & (fine["replicated"] < FOUND_AGAIN)]
+    why = (
+        f"Layer 1: {programs} programs ({size} asked for), {_share(best)} found again in other "
+        "cells"
+    )
+    if stopped is not None and stopped["programs"] > programs:
+        why += (
+            f"; {int(stopped['programs'])} programs lower the held-out error by too little, from "
+            f"{best['held_out']:.4f} to {stopped['held_out']:.4f} of that of one program"
+        )
+    elif len(larger):
+        row = larger.iloc[0]
+        why += f"; of {int(row['programs'])} programs only {_share(row)} are"
+    return size, why + "."
+
+
+def choose_further(tried: pd.DataFrame, before: int) -> tuple[int | None, str]:
+    """Choose the size of a further layer, or none.
+
+    Parameters
+    ----------
+    tried : DataFrame
+        A row a size.
+    before : int
+        Programs of the layer before.
+
+    Returns
+    -------
+    size : int or None
+        The largest that groups the programs before and whose own are all found again; if of none
+        all are, the largest with nine tenths.
+    reason : str
+    """
+    layer = int(tried["layer"].iloc[0])
+    fine = tried[tried["status"] == FINE] if "programs" in tried else tried.iloc[:0]
+    groups = fine[
+        (fine["programs"] >= np.floor(_ASKED * fine["size"]))
+        & (fine["programs"] >= 2)
+        & (fine["programs"] <= np.ceil(_COARSER * before))
+        & (fine["parents"] <= _PARENTS)
+    ]
+    for least in (1.0, FOUND_AGAIN):
+        found = groups[groups["replicated"] >= least]
+        if len(found):
+            best = found.sort_values(["programs", "size"], ascending=[True, False]).iloc[-1]
+            return int(best["size"]), (
+                f"Layer {layer}: {int(best['programs'])} programs group the {before} before, "
+                f"{best['parents']:.2f} parents each on average, {_share(best)} found again."
+            )
+    return None, (
+        f"No layer {layer}: no size groups the {before} programs in a way that is found again in "
+        "other cells."
+    )
+
+
+def _gain(row: pd.Series, best: pd.Series | None) -> tuple[float, bool]:
+    """By how much the held-out error falls from one size to a larger one, and whether enough.
+
+    Without a smaller one the error is compared with that of a single program, which is 1.
+    """
+    errors = row[ERRORS].to_numpy(np.float64)
+    before = np.ones_like(errors) if best is None else best[ERRORS].to_numpy(np.float64)
+    falls = before - errors
+    bar = _ERROR_BARS * falls.std(ddof=1) / np.sqrt(falls.size)
+    gain = float(falls.mean())
+    if best is None:
+        return gain, gain > bar
+    more = row["programs"] - best["programs"]
+    average = (1.0 - best["held_out"]) / max(best["programs"] - 1, 1)
+    return gain, gain > max(bar, _ELBOW * average * more)
+
+
+def _near(tried: pd.DataFrame, size: int) -> list[int]:
+    """Sizes near the best that are worth a trial: its programs', and those on either side."""
+    asked = sorted(tried["size"])
+    place = asked.index(size)
+    found = {int(programs) for programs in tried.loc[tried["size"] == size, "programs"].dropna()}
+    for other in (*asked[max(place - 1, 0) : place], *asked[place + 1 : place + 2]):
+        found.add(round((size + other) / 2))
+    return sorted(found - set(asked) - {0, 1})
+
+
+def _further(
+    layers: Sequence[int], programs: int, lists: Sequence[Sequence[int]] | None
+) -> list[int]:
+    """Sizes of the next layer that are tried, the largest first."""
+    if lists is not None:
+        depth = len(layers)
+        begun = [each for each in lists if list(each[:depth]) == list(layers)]
+        given = {each[depth] for each in begun if len(each) > depth}
+        return sorted((size for size in given if size < programs), reverse=True)
+    sizes = {round(share * programs) for share in _SHARES}
+    return sorted((size for size in sizes if size >= 2), reverse=True)
+
+
+def _share(row: pd.Series) -> str:
+    share = row["replicated"]
+    return "all" if share == 1 else f"{share:.0%}"

@@ -1,0 +1,146 @@
+"""Trials of sizes: a layer by consensus, and all that speaks for it or against it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neuralNMF.consensus.fit import add_layer
+from neuralNMF.errors import NeuralNMFError
+from neuralNMF.evidence.usage import effective_number
+from neuralNMF.io.dataset import Dataset
+from neuralNMF.io.model import Model
+from neuralNMF.options import LayerOptions
+from neuralNMF.sizes.held_out import SPLITS, HeldOut
+
+_log = logging.getLogger(__name__)
+
+ERRORS = [f"held_out_{split}" for split in range(1, SPLITS + 1)]
+COLUMNS = [
+    "layer",
+    "before",
+    "size",
+    "programs",
+    "replicated",
+    "replication",
+    "stability",
+    "held_out",
+    *ERRORS,
+    "parents",
+    "seconds",
+    "status",
+]
+FINE = "fine"
+
+Row = dict[str, Any]
+
+
+class Trials:
+    """Tries sizes of layers on one data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    options : LayerOptions
+        Of all layers; the rank is what is tried.
+    """
+
+    def __init__(self, dataset: Dataset, options: LayerOptions) -> None:
+        self.dataset = dataset
+        self.options = replace(options, consensus=True)
+        self._held_out: HeldOut | None = None
+
+    def first_layers(self, sizes: Iterable[int]) -> pd.DataFrame:
+        """Try sizes of the first layer.
+
+        Parameters
+        ----------
+        sizes : iterable of int
+
+        Returns
+        -------
+        DataFrame
+            A row a size, with `COLUMNS`; docs/choosing_sizes.md describes them.
+        """
+        return _table(self._tried(None, (), size)[0] for size in sizes)
+
+    def later_layers(
+        self, previous: Model, before: tuple[int, ...], sizes: Iterable[int]
+    ) -> Iterator[tuple[Row, Model | None]]:
+        """Try sizes of the layer after a model's last one.
+
+        Parameters
+        ----------
+        previous : Model
+        before : tuple of int
+            What its layers were asked for.
+        sizes : iterable of int
+
+        Yields
+        ------
+        row : dict
+            With `COLUMNS`.
+        model : Model or None
+            None where the fit has failed.
+        """
+        for size in sizes:
+            yield self._tried(previous, before, size)
+
+    def model(self, sizes: Iterable[int]) -> Model:
+        """The model with layers of these sizes."""
+        model = None
+        for size in sizes:
+            model = add_layer(self.dataset, model, replace(self.options, rank=size), progress=False)
+        assert model is not None
+        return model
+
+    def _tried(
+        self, previous: Model | None, before: tuple[int, ...], size: int
+    ) -> tuple[Row, Model | None]:
+        row: Row = {"layer": len(before) + 1, "before": "-".join(map(str, before)), "size": size}
+        start, model = time.perf_counter(), None
+        try:
+            options = replace(self.options, rank=size)
+            model = add_layer(self.dataset, previous, options, progress=False)
+            row |= _figures(model)
+            if previous is None:
+                errors = self._errors(model, options)
+                row |= dict(zip(ERRORS, errors, strict=True)) | {"held_out": errors.mean()}
+            row["status"] = FINE
+        except NeuralNMFError as error:
+            row["status"] = f"failed: {error}"
+            _log.warning("size %d: failed: %s", size, error)
+        row["seconds"] = round(time.perf_counter() - start, 2)
+        return row, model
+
+    def _errors(self, model: Model, options: LayerOptions) -> np.ndarray:
+        if self._held_out is None:
+            self._held_out = HeldOut(self.dataset, options)
+        return self._held_out.errors(model.betas[0] / model.var["gene_scale"].to_numpy())
+
+
+def _figures(model: Model) -> Row:
+    """What the newest layer of a model is like."""
+    found = model.replication
+    newest = found[found["layer"] == len(model.layers)] if len(found) else found
+    row: Row = {"programs": model.layers[-1]}
+    if len(newest):
+        row |= {
+            "replicated": newest["replicated"].mean(),
+            "replication": newest["replication"].median(),
+            "stability": newest["stability"].median(),
+        }
+    if len(model.thetas) > 1:
+        parts, weights = model.thetas[-1], model.usages[-2].sum(axis=0, dtype=np.float64)
+        row["parents"] = np.average(effective_number(parts), weights=weights)
+    return row
+
+
+def _table(rows: Iterable[Row]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows)).reindex(columns=COLUMNS)
