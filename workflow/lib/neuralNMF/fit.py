@@ -147,8 +147,14 @@ def _settle(context: FitContext, model: Model, guide: Classifies | None) -> None
         model.info["classifier"] = guide.classifier_of(usage)
         model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
     elif options.joint or context.previous is None:
-        error = settle_usage(model, dataset, held)
-        if options.loss in POISSON:
+        least = support_needed(options.min_support, dataset.shape[0])
+        error = settle_usage(model, dataset, held, least)
+        if error is None:
+            _log.warning(
+                "The usage stays as training left it: at its minimum a few cells would draw a "
+                "program to themselves ('min_support'), so cells that come again get another one."
+            )
+        elif options.loss in POISSON:
             model.info["deviance"] = error
         else:
             model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from neuralNMF.canonical import canonical
+from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.projection.programs import CellUsage, HeldPrograms
@@ -18,7 +19,9 @@ from neuralNMF.projection.programs import CellUsage, HeldPrograms
 _CHUNK = 16_384
 
 
-def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
+def settle_usage(
+    model: Model, dataset: Dataset, held: HeldPrograms, least_support: float = 0.0
+) -> float | None:
     """Bring Theta_1 of a model to its minimum for the model's programs; changes the model.
 
     Parameters
@@ -29,11 +32,14 @@ def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
         That it was fitted to.
     held : HeldPrograms
         Of the model.
+    least_support : float
+        Cells; where a program that has so much support would lose it, all is left as it was. A few
+        cells far from all others may draw one to themselves.
 
     Returns
     -------
-    float
-        Squared error or deviance of the last layer afterwards.
+    float or None
+        Squared error or deviance of the last layer afterwards; None where all was left.
     """
     theta, error = np.empty_like(model.thetas[0]), 0.0
     for part, cells in usage_of_dataset(dataset, held, model.thetas[0]):
@@ -41,6 +47,12 @@ def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
         rounded = CellUsage(theta[part].astype(np.float64), cells.cell_scale)
         error += held.error(dataset.rows(part.start, part.stop), rounded)
         dataset.release()
+    before, after = (
+        np.concatenate(layer_supports([first, *model.thetas[1:]]))
+        for first in (model.thetas[0], theta)
+    )
+    if ((before >= least_support) & (after < least_support)).any():
+        return None
     factors = canonical([theta, *model.thetas[1:]], model.betas)
     model.thetas, model.betas, model.dead = factors.thetas, factors.betas, factors.dead
     model.deviations = [
