@@ -6,6 +6,7 @@ cell of the data set that comes again as a new cell gets the usage that the mode
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,9 +15,65 @@ from neuralNMF.canonical import canonical
 from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
-from neuralNMF.projection.programs import CellUsage, HeldPrograms
+from neuralNMF.options import POISSON
+from neuralNMF.projection.labels import predicted_labels
+from neuralNMF.projection.programs import (
+    CellUsage,
+    HeldPrograms,
+    held_programs,
+    usage_weights,
+)
+from neuralNMF.training.context import FitContext
+from neuralNMF.training.fitted import Classifies
+from neuralNMF.training.supported import support_needed
+
+_log = logging.getLogger(__name__)
 
 _CHUNK = 16_384
+
+
+def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
+    """End a fit with the usage that the saved programs give, and add what new cells need.
+
+    Parameters
+    ----------
+    context : FitContext
+    model : Model
+        In canonical form, with its ``info``; changed.
+    guide : Classifies or None
+        Of a guided fit. Labels have moved the labelled cells' usage: it stays, and the classifier
+        is fitted to what new cells would get.
+    """
+    dataset, options = context.dataset, context.options
+    model.info["usage_weights"] = _weights(context)
+    held = held_programs(model, threads=context.place.threads)
+    if guide is not None:
+        usage = np.concatenate([cells.theta for _, cells in usage_of_dataset(dataset, held)])
+        for theta in model.thetas[1 : guide.layer]:
+            usage = usage @ theta
+        model.info["classifier"] = guide.classifier_of(usage)
+        model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
+    elif options.joint or context.previous is None:
+        least = support_needed(options.min_support, dataset.shape[0])
+        error = settle_usage(model, dataset, held, least)
+        if error is None:
+            _log.warning(
+                "The usage stays as training left it: at its minimum a few cells would draw a "
+                "program to themselves ('min_support'), so cells that come again get another one."
+            )
+        elif options.loss in POISSON:
+            model.info["deviance"] = error
+        else:
+            model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])
+
+
+def _weights(context: FitContext) -> list[float]:
+    """The weights of the layers' errors in the usage: see `projection.programs`."""
+    if context.options.joint or context.previous is None:
+        return usage_weights(context.options, context.depth)
+    # The earlier layers were held, as they had come out before.
+    before = context.previous.info.get("usage_weights", [1.0] * (context.depth - 1))
+    return [*before, 0.0]
 
 
 def settle_usage(
