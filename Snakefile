@@ -18,6 +18,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/evidence.smk"
+include: "workflow/rules/project.smk"
 
 
 rule all:

@@ -29,6 +29,7 @@ NAMES = (
     "guide",
     "startup",
     "answer",
+    "new_cells",
 )
 
 

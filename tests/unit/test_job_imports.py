@@ -9,6 +9,7 @@ import pytest
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
+WITH_TORCH = ("train_layer", "project")
 MODULES = [f"nmf_workflow.{path.stem}" for path in (WORKFLOW / "lib/nmf_workflow").glob("*.py")]
 
 
@@ -29,7 +30,7 @@ def imports_of(script: Path) -> str:
 def test_scripts(script: Path):
     found = imported(imports_of(script))
     assert "nmf_workflow.script" in found
-    assert ("torch" in found) == ("numba" in found) == (script.stem == "train_layer")
+    assert ("torch" in found) == ("numba" in found) == (script.stem in WITH_TORCH)
     assert "anndata" not in found
     assert ("pandas" in found) == (script.stem not in ("simulate", "write_h5"))
     if script.stem.startswith("plot_"):

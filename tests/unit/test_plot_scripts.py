@@ -33,7 +33,10 @@ def rule(tmp_path):
         betas,
         [np.zeros(5, dtype=bool), np.zeros(3, dtype=bool)],
         pd.DataFrame({"lineage": ["T", "B"] * 40}, index=[f"c{i}" for i in range(80)]),
-        pd.DataFrame({"symbol": names, "gene_scale": 1.0}, index=[f"ENSG{i}" for i in range(40)]),
+        pd.DataFrame(
+            {"symbol": names, "gene_scale": 1.0, "variance": 1.0},
+            index=[f"ENSG{i}" for i in range(40)],
+        ),
         pd.DataFrame(
             {"depth": [1, 2], "phase": "start", "epoch": 1, "loss": [2.0, 1.0], "mse": [2.0, 1.0]}
         ),
@@ -63,6 +66,8 @@ THETA = {
 BETA = {
     "beta": ["a.png", "a.pdf", "b.png", "b.pdf"],
     "tables": ["a.tsv", "b.tsv"],
+    "gmt": ["programs.gmt"],
+    "starcat": ["s.tsv", "t.tsv"],
     "loss": ["c.png", "c.pdf"],
 }
 

@@ -22,15 +22,11 @@ from scipy.optimize import minimize, nnls
 
 CELLS, GENES = 140, 70
 SQUARES = LayerOptions(5, epochs=40, threads=2, min_support=0, **REAL_CELLS)
-COUNTS = LayerOptions(
-    5, epochs=15, threads=2, min_support=0, beta="learned", loss="nested_poisson"
-)
+COUNTS = LayerOptions(5, epochs=15, threads=2, min_support=0, beta="learned", loss="nested_poisson")
 KINDS = {
     "nested": SQUARES,
     "nested, float64": replace(SQUARES, precision="float64"),
-    "counts as they are": replace(
-        SQUARES, normalize="counts", transform="none", gene_power=None
-    ),
+    "counts as they are": replace(SQUARES, normalize="counts", transform="none", gene_power=None),
     "reconstruction": replace(SQUARES, loss="reconstruction"),
     "energy": replace(SQUARES, loss="energy"),
     "learned": replace(SQUARES, beta="learned"),

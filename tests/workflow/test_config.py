@@ -235,6 +235,30 @@ WRONG = [
         {"samples": {"s": {"input": ["a/x.h5", "b/x.h5"]}}},
         'samples.s.input: 2 inputs are named "x"; give each its own `name:`.',
     ),
+    (
+        {"project": {"new": {"input": __file__}}},
+        'project.new is {"input": ',
+    ),
+    (
+        {"project": {"new": {"input": "no.h5", "model": "sim/main"}}},
+        'project.new.input: there is no file or folder "no.h5"',
+    ),
+    (
+        {"project": {"new": {"input": __file__, "model": "no.h5nnmf"}}},
+        'project.new.model: there is no file "no.h5nnmf"',
+    ),
+    (
+        {"project": {"new": {"input": __file__, "model": "sim/mani"}}},
+        'project.new.model is "sim/mani", but there is no "mani" in `runs`; did you mean '
+        '"sim/main"?',
+    ),
+    (
+        {
+            "samples": {"projected": {"simulate": {}}},
+            "project": {"n": {"input": __file__, "model": "projected/main"}},
+        },
+        "samples.projected has the name of the folder of new cells (`project`); rename it.",
+    ),
     ({"samples": {"s": {"input": 3}}}, "samples.s.input is 3; allowed: a path, a mapping"),
     (
         {"samples": {"s": {"simulate": {}, "labels": "celltype"}}},

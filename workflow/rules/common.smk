@@ -3,6 +3,7 @@ import neuralNMF
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
 from nmf_workflow.params import (
+    PROJECTED,
     Plan,
     depth,
     evidence_rules,

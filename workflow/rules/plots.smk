@@ -31,7 +31,7 @@ for suffix, names, files in picture_rules(CONFIG):
         script:
             "../scripts/plot_theta.py"
 
-    # Genes that mark the programs, as pictures and tables; and the training's loss.
+    # Genes that mark the programs, as pictures, tables and for other tools; and the training's loss.
     rule:
         name:
             f"plot_beta{suffix}"
@@ -40,6 +40,8 @@ for suffix, names, files in picture_rules(CONFIG):
         output:
             beta=files["beta"],
             tables=files["tables"],
+            gmt=files["gmt"],
+            starcat=files["starcat"],
             loss=files["loss"],
         log:
             "logs/{sample}/{run}/plot_beta.log",

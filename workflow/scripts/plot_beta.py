@@ -1,9 +1,10 @@
-"""Draw and list the genes that mark each program of each layer, and draw the training's loss."""
+"""Draw, list and export the genes that mark each program, and draw the training's loss."""
 
 from neuralNMF.evidence.markers import top_markers
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
-from neuralNMF.io.tables import write_table
+from neuralNMF.io.tables import write_gene_sets, write_table
+from neuralNMF.new_cells.exports import gene_sets, starcat_reference
 from neuralNMF.plots.beta import plot_top_genes
 from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.loss import plot_loss
@@ -12,7 +13,7 @@ from nmf_workflow.script import pairs, run
 
 
 def main(snakemake):
-    """Model in; a picture and a table a layer out, and the picture of the loss."""
+    """Model in; pictures, tables and exports of each layer out, and the picture of the loss."""
     params, output = snakemake.params, snakemake.output
     model = load_model(snakemake.input.model)
     var = model.var
@@ -44,6 +45,8 @@ def main(snakemake):
             genes=top_markers(beta, evidence.markers, params.top_n),
         )
         save_figure(figure, *files)
+        write_table(starcat_reference(beta, var, layer), output.starcat[layer - 1])
+    write_gene_sets(gene_sets(model.betas, symbols, layers.evidence), output.gmt[0])
     figure = plot_loss(model.history, loss_name=f"{model.info.get('loss', 'training')} loss")
     save_figure(figure, *output.loss)
 

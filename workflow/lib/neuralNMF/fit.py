@@ -22,12 +22,10 @@ from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
 from neuralNMF.options import POISSON, LayerOptions, rank_in_memory
 from neuralNMF.poisson.fit import fit_poisson
-from neuralNMF.projection.labels import predicted_labels
-from neuralNMF.projection.programs import held_programs, usage_weights
-from neuralNMF.projection.settle import settle_usage, usage_of_dataset
+from neuralNMF.projection.settle import settle
 from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.context import FitContext
-from neuralNMF.training.fitted import Classifies, Fitted
+from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Training
 from neuralNMF.training.supported import support_needed
 
@@ -118,7 +116,7 @@ def _fit(context: FitContext) -> Model:
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
-    _settle(context, model, fitted.guide)
+    settle(context, model, fitted.guide)
     _tell_what_is_missing(context, model)
     return model
 
@@ -132,35 +130,6 @@ def _keep_programs(fitted: Fitted, previous: Model) -> None:
             before = usage.sum(axis=0, dtype=np.float64)
             scale = np.divide(before, sums, out=np.zeros_like(sums), where=sums > 0)
             fitted.programs_t[layer] = torch.from_numpy(beta.T * scale)
-
-
-def _settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
-    """End with the usage that the saved programs give, by which new cells are judged too."""
-    dataset, options = context.dataset, context.options
-    model.info["usage_weights"] = _weights(context)
-    held = held_programs(model, threads=context.place.threads)
-    if guide is not None:
-        # Labels have moved the labelled cells' usage: it stays, but says nothing of other cells'.
-        usage = np.concatenate([cells.theta for _, cells in usage_of_dataset(dataset, held)])
-        for theta in model.thetas[1 : guide.layer]:
-            usage = usage @ theta
-        model.info["classifier"] = guide.classifier_of(usage)
-        model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
-    elif options.joint or context.previous is None:
-        error = settle_usage(model, dataset, held)
-        if options.loss in POISSON:
-            model.info["deviance"] = error
-        else:
-            model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])
-
-
-def _weights(context: FitContext) -> list[float]:
-    """The weights of the layers' errors in the usage: see `projection.programs`."""
-    if context.options.joint or context.previous is None:
-        return usage_weights(context.options, context.depth)
-    # The earlier layers were held, as they had come out before.
-    before = context.previous.info.get("usage_weights", [1.0] * (context.depth - 1))
-    return [*before, 0.0]
 
 
 def _tell_what_is_missing(context: FitContext, model: Model) -> None:

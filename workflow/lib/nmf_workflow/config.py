@@ -8,8 +8,13 @@ from typing import Any
 from neuralNMF.options import LOSSES, PER_LAYER
 
 from nmf_workflow import schema
-from nmf_workflow.problems import run_problems, sample_problems, schema_problems
-from nmf_workflow.samples import Sample, make_sample
+from nmf_workflow.problems import (
+    projection_problems,
+    run_problems,
+    sample_problems,
+    schema_problems,
+)
+from nmf_workflow.samples import Projection, Sample, make_projection, make_sample
 from nmf_workflow.tidy import tidy
 
 
@@ -30,11 +35,14 @@ class Config:
         means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer.
     plots
         ``top_n``, ``max_thresh``, ``max_cells``.
+    projections
+        New cells to be judged by a model, by name.
     """
 
     samples: dict[str, Sample]
     runs: dict[str, dict[str, Any]]
     plots: dict[str, Any]
+    projections: dict[str, Projection]
 
 
 def load(raw: Mapping[str, Any]) -> Config:
@@ -54,11 +62,13 @@ def load(raw: Mapping[str, Any]) -> Config:
     samples = {name: make_sample(name, entry, data) for name, entry in data["samples"].items()}
     merged = {name: {**common, **own} for name, own in data["runs"].items()}
     problems += [line for sample in samples.values() for line in sample_problems(sample, data)]
+    projections = {name: make_projection(name, entry) for name, entry in data["project"].items()}
+    problems += [line for each in projections.values() for line in projection_problems(each, data)]
     problems += [line for name, fit in merged.items() for line in run_problems(name, fit, data)]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     runs = {name: one_entry_a_layer(settle_loss(fit)) for name, fit in merged.items()}
-    return Config(samples=samples, runs=runs, plots=data["plots"])
+    return Config(samples=samples, runs=runs, plots=data["plots"], projections=projections)
 
 
 def settle_loss(fit: Mapping[str, Any]) -> dict[str, Any]:

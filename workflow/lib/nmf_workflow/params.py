@@ -25,7 +25,7 @@ from neuralNMF.options import (
 
 from nmf_workflow.config import Config
 from nmf_workflow.resources import uses_gpu
-from nmf_workflow.samples import Sample
+from nmf_workflow.samples import Sample, Source
 
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
@@ -42,6 +42,8 @@ TEXT_FILE = re.compile(
     re.IGNORECASE,
 )
 MTX_FILE = re.compile(r"(?P<prefix>.*?)(count_)?[a-z]*\.mtx(\.(gz|bz2|xz))?", re.IGNORECASE)
+# New cells: a folder of their own, since a model, not a sample, is what they belong to.
+PROJECTED = "results/projected"
 
 Wildcards = Any
 
@@ -57,7 +59,7 @@ def targets(config: Config) -> list[str]:
     for sample in config.samples:
         for run in config.runs:
             files += of_run(config, sample, run)
-    return files
+    return files + [f"{PROJECTED}/{name}.h5ad" for name in config.projections]
 
 
 def of_run(config: Config, sample: str, run: str) -> list[str]:
@@ -76,6 +78,8 @@ def drawn(layers: int) -> dict[str, list[str]]:
         "hierarchy": [name for layer in all_layers[1:] for name in both(f"hierarchy_l{layer}")],
         "beta": [name for layer in all_layers for name in both(f"beta_l{layer}_top")],
         "tables": [f"programs_l{layer}.tsv" for layer in all_layers],
+        "gmt": ["programs.gmt"],
+        "starcat": [f"starcat_l{layer}.tsv" for layer in all_layers],
         "loss": both("loss"),
     }
 
@@ -141,6 +145,11 @@ def simulated(config: Config) -> list[str]:
     return [name for name, sample in config.samples.items() if sample.simulate is not None]
 
 
+def inside(sources: Iterable[Source]) -> list[str]:
+    """The text files that belong to inputs: see `beside`."""
+    return sorted(str(path) for source in sources for path in beside(Path(source.path)))
+
+
 def one_of(names: Iterable[str]) -> str:
     """A pattern of exactly these names, or one that nothing matches."""
     return "|".join(map(re.escape, names)) or "(?!)"
@@ -189,10 +198,9 @@ class Plan:
         does not when its tables are.
         """
         sample = self.config.samples[wildcards.sample]
-        inside = [path for source in sample.sources for path in beside(Path(source.path))]
         lists = [sample.dataset[key] for key in GENE_LISTS]
-        files = [Path(entry) for entry in lists if isinstance(entry, str)]
-        return sorted(map(str, [*inside, *files]))
+        files = [entry for entry in lists if isinstance(entry, str)]
+        return sorted([*inside(sample.sources), *files])
 
     def names(self, wildcards: Wildcards) -> list[str]:
         """Name of each input."""
@@ -227,6 +235,28 @@ class Plan:
         """The simulation of a sample that the workflow simulates."""
         sample = self.config.samples[wildcards.sample]
         return [] if sample.simulate is None else [f"data/{sample.name}.npz"]
+
+    def new_counts(self, wildcards: Wildcards) -> list[str]:
+        """The count files or folders of new cells."""
+        return [source.path for source in self.config.projections[wildcards.name].sources]
+
+    def new_parts(self, wildcards: Wildcards) -> list[str]:
+        """Files that count as inputs beside the new counts: those beside a matrix."""
+        return inside(self.config.projections[wildcards.name].sources)
+
+    def new_inputs(self, key: str) -> Callable[[Wildcards], list[str | None]]:
+        """``name`` or ``layer`` of each input of new cells."""
+        return lambda wildcards: [
+            getattr(source, key) for source in self.config.projections[wildcards.name].sources
+        ]
+
+    def new_cells_model(self, wildcards: Wildcards) -> str:
+        """The model that new cells are judged by: of a run of this config, or any other."""
+        projection = self.config.projections[wildcards.name]
+        if projection.run is None:
+            return projection.model
+        sample, run = projection.run
+        return f"results/{sample}/{run}/layer{len(self.config.runs[run]['layers'])}.h5nnmf"
 
     def plot(self, *keys: str) -> Any:
         """One key of ``plots``, or several by name."""

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from jsonschema.exceptions import ValidationError
 from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 
 from nmf_workflow import schema
-from nmf_workflow.samples import Sample
+from nmf_workflow.samples import Projection, Sample, Source
 from nmf_workflow.schema import Node
 
 BRACES = re.compile(r"\{.*\}")
@@ -76,17 +76,8 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
             f"{where}.coarse_labels is {show(sample.coarse_labels)}, but there are no finer "
             "`labels`; a single column of labels is given as `labels`."
         )
-    names = [source.name for source in sample.sources]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        times = names.count(name)
-        yield f"{where}.input: {times} inputs are named {show(name)}; give each its own `name:`."
-    made = {f"data/{name}.h5" for name, other in data["samples"].items() if "simulate" in other}
+    yield from source_problems(where, sample.sources, data)
     folder = show(str(Path.cwd()))
-    for source in sample.sources:
-        if source.path not in made and not Path(source.path).exists():
-            path = show(source.path)
-            yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
-        yield from wildcard_problems(f"{where}.input", source.path)
     for path in sample.gene_sets:
         yield from wildcard_problems(f"{where}.gene_sets", path)
         if not Path(path).is_file():
@@ -111,6 +102,46 @@ def wildcard_problems(where: str, path: str) -> Iterator[str]:
             f"{where} is {show(path)}, but what stands in braces is a wildcard for Snakemake; "
             "rename it, or give a link without braces."
         )
+
+
+def source_problems(
+    where: str, sources: Sequence[Source], data: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is wrong with the inputs below ``where``: two of one name, or files that are missing."""
+    names = [source.name for source in sources]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        times = names.count(name)
+        yield f"{where}.input: {times} inputs are named {show(name)}; give each its own `name:`."
+    made = {f"data/{name}.h5" for name, other in data["samples"].items() if "simulate" in other}
+    folder = show(str(Path.cwd()))
+    for source in sources:
+        if source.path not in made and not Path(source.path).exists():
+            path = show(source.path)
+            yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
+        yield from wildcard_problems(f"{where}.input", source.path)
+
+
+def projection_problems(projection: Projection, data: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with an entry of ``project`` beyond the schema."""
+    where = f"project.{projection.name}"
+    yield from source_problems(where, projection.sources, data)
+    if projection.run is None:
+        if not Path(projection.model).is_file():
+            folder = show(str(Path.cwd()))
+            yield (
+                f"{where}.model: there is no file {show(projection.model)} (working folder: "
+                f"{folder}); a model of this config is written as `sample/run`."
+            )
+        return
+    for name, key in zip(projection.run, ("samples", "runs"), strict=True):
+        if name not in data[key]:
+            known = [f"{sample}/{run}" for sample in data["samples"] for run in data["runs"]]
+            yield (
+                f"{where}.model is {show(projection.model)}, but there is no "
+                f"{show(name)} in `{key}`{suggestion(projection.model, known)}"
+            )
+    if "projected" in data["samples"]:
+        yield "samples.projected has the name of the folder of new cells (`project`); rename it."
 
 
 def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> Iterator[str]:

@@ -92,6 +92,10 @@ class Needs:
             uses_gpu(self.config.runs[wildcards.run]["device"][number - 1])
         )
 
+    def projection_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Memory of ``project``: counts go through it in pieces, the usage is held."""
+        return again(FIT_BASE_MB + input.size_mb, attempt)
+
     def simulation_mem_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of ``simulate`` and ``write_h5``: rates, counts and their copies."""
         parameters = self.config.samples[wildcards.sample].simulate or {}

@@ -1,4 +1,4 @@
-"""The samples of a config: their inputs in one form, whatever way they were written."""
+"""The samples and the new cells of a config: inputs in one form, however they were written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neuralNMF.options import GENE_LISTS, VARIABLE_GENES
+
+MODEL_ENDING = ".h5nnmf"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,28 @@ class Sample:
     dataset: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Projection:
+    """One entry of ``project``.
+
+    Attributes
+    ----------
+    name
+        Also the name of its file.
+    sources
+        The new cells.
+    model
+        As it was given.
+    run
+        Sample and run of this config that it names, None where it is a file.
+    """
+
+    name: str
+    sources: tuple[Source, ...]
+    model: str
+    run: tuple[str, str] | None
+
+
 def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) -> Sample:
     """One entry of ``samples``, its inputs in one form whatever way they were written."""
     given = entry.get("input", [])
@@ -73,6 +97,16 @@ def gene_set_files(given: str | list[str] | None) -> tuple[str, ...]:
     """The GMT files of ``gene_sets``, with ``~`` filled in."""
     paths = [given] if isinstance(given, str) else given or []
     return tuple(str(Path(path).expanduser()) for path in dict.fromkeys(paths))
+
+
+def make_projection(name: str, entry: Mapping[str, Any]) -> Projection:
+    """One entry of ``project``; a ``model`` that does not end as a model file names a run."""
+    given = entry["input"] if isinstance(entry["input"], list) else [entry["input"]]
+    model = str(entry["model"])
+    if model.endswith(MODEL_ENDING):
+        return Projection(name, tuple(map(make_source, given)), str(Path(model).expanduser()), None)
+    sample, _, run = model.partition("/")
+    return Projection(name, tuple(map(make_source, given)), model, (sample, run))
 
 
 def expand_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,22 +8,32 @@ standard deviation, and expects programs that have been divided so too (`starCAT
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from neuralNMF.evidence.layer import evidence_of_layers
+from neuralNMF.evidence.layer import LayerEvidence
 from neuralNMF.evidence.markers import top_markers
-from neuralNMF.io.model import Model
 
 _PER = 1e6
 
 
-def gene_sets(model: Model, top_n: int = 50) -> list[tuple[str, str, list[str]]]:
+def gene_sets(
+    betas: Sequence[np.ndarray],
+    symbols: np.ndarray,
+    evidence: Sequence[LayerEvidence],
+    top_n: int = 50,
+) -> list[tuple[str, str, list[str]]]:
     """The marker genes of every program of every layer.
 
     Parameters
     ----------
-    model : Model
+    betas : sequence of ndarray
+        beta_l (k_l, M).
+    symbols : ndarray of str, (M,)
+    evidence : sequence of LayerEvidence
+        Of each layer.
     top_n : int
         Genes a set, at the most.
 
@@ -33,31 +43,26 @@ def gene_sets(model: Model, top_n: int = 50) -> list[tuple[str, str, list[str]]]
         ``L1_P3``; ``P3 GNLY NKG7``, as in the pictures; the symbols, the best marker first.
         Programs without markers are left out.
     """
-    symbols = model.var["symbol"].to_numpy()
-    layers = evidence_of_layers(
-        model.usages,
-        model.betas,
-        symbols,
-        dead=model.dead,
-        gene_scale=model.var["gene_scale"].to_numpy(),
-    )
     sets = []
-    for layer, (beta, evidence) in enumerate(zip(model.betas, layers, strict=True), start=1):
-        for program, genes in enumerate(top_markers(beta, evidence.markers, top_n)):
+    for layer, (beta, known) in enumerate(zip(betas, evidence, strict=True), start=1):
+        for program, genes in enumerate(top_markers(beta, known.markers, top_n)):
             if genes.size:
                 named = list(dict.fromkeys(symbols[genes]))
-                sets.append((f"L{layer}_P{program + 1}", evidence.names[program], named))
+                sets.append((f"L{layer}_P{program + 1}", known.names[program], named))
     return sets
 
 
-def starcat_reference(model: Model, layer: int) -> pd.DataFrame:
+def starcat_reference(beta: np.ndarray, var: pd.DataFrame, layer: int) -> pd.DataFrame:
     """The programs of a layer as starCAT's reference.
 
     Parameters
     ----------
-    model : Model
+    beta : ndarray, (k, M)
+        Programs as saved; the row of a dead one is 0.
+    var : DataFrame
+        The model's genes; ``symbol``, ``variance`` of the counts and ``gene_scale`` are used.
     layer : int
-        From 1.
+        Its number, from 1.
 
     Returns
     -------
@@ -66,12 +71,18 @@ def starcat_reference(model: Model, layer: int) -> pd.DataFrame:
         several genes have one symbol: its expression per million of the program, over its standard
         deviation in counts. Genes that never vary and dead programs are left out.
     """
-    varies = model.var["variance"].to_numpy() > 0
-    var, alive = model.var[varies], ~model.dead[layer - 1]
-    expressed = model.betas[layer - 1][alive] / model.var["gene_scale"].to_numpy()
+    alive = np.flatnonzero(beta.any(axis=1))
+    expressed = beta[alive] / var["gene_scale"].to_numpy()
     expressed *= _PER / expressed.sum(axis=1, keepdims=True)
-    symbols = var["symbol"].to_numpy()
-    names = np.where(pd.Index(symbols).duplicated(keep=False), var.index, symbols)
-    table = pd.DataFrame(expressed[:, varies] / np.sqrt(var["variance"].to_numpy()), columns=names)
-    table.insert(0, "program", [f"L{layer}_P{number + 1}" for number in np.flatnonzero(alive)])
+    varies = np.flatnonzero(var["variance"] > 0)
+    table = pd.DataFrame(
+        expressed[:, varies] / np.sqrt(var["variance"].to_numpy()[varies]),
+        columns=_unique_names(var)[varies],
+    )
+    table.insert(0, "program", [f"L{layer}_P{number + 1}" for number in alive])
     return table
+
+
+def _unique_names(var: pd.DataFrame) -> np.ndarray:
+    symbols = var["symbol"].to_numpy()
+    return np.where(pd.Index(symbols).duplicated(keep=False), var.index.to_numpy(), symbols)

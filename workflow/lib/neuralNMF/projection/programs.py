@@ -226,7 +226,10 @@ class PoissonPrograms:
         expected = np.zeros((counts.shape[0], self._mass.size))
         if start is not None:
             expected[:] = start * (sizes / self._target)[:, None]
-        arrays = counts.indptr, counts.indices, counts.data.astype(np.float64)
+        # Copies: for arrays that cannot be written the loop would be compiled once more.
+        types = np.int64, np.int32, np.float64
+        parts = counts.indptr, counts.indices, counts.data
+        arrays = [part.astype(kind) for part, kind in zip(parts, types, strict=True)]
         self._threads.run(
             lambda first, past: poisson_usage_rows(
                 first,

@@ -6,19 +6,79 @@ cell of the data set that comes again as a new cell gets the usage that the mode
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
 
 from neuralNMF.canonical import canonical
+from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
-from neuralNMF.projection.programs import CellUsage, HeldPrograms
+from neuralNMF.options import POISSON
+from neuralNMF.projection.labels import predicted_labels
+from neuralNMF.projection.programs import (
+    CellUsage,
+    HeldPrograms,
+    held_programs,
+    usage_weights,
+)
+from neuralNMF.training.context import FitContext
+from neuralNMF.training.fitted import Classifies
+from neuralNMF.training.supported import support_needed
+
+_log = logging.getLogger(__name__)
 
 _CHUNK = 16_384
 
 
-def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
+def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
+    """End a fit with the usage that the saved programs give, and add what new cells need.
+
+    Parameters
+    ----------
+    context : FitContext
+    model : Model
+        In canonical form, with its ``info``; changed.
+    guide : Classifies or None
+        Of a guided fit. Labels have moved the labelled cells' usage: it stays, and the classifier
+        is fitted to what new cells would get.
+    """
+    dataset, options = context.dataset, context.options
+    model.info["usage_weights"] = _weights(context)
+    held = held_programs(model, threads=context.place.threads)
+    if guide is not None:
+        usage = np.concatenate([cells.theta for _, cells in usage_of_dataset(dataset, held)])
+        for theta in model.thetas[1 : guide.layer]:
+            usage = usage @ theta
+        model.info["classifier"] = guide.classifier_of(usage)
+        model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
+    elif options.joint or context.previous is None:
+        least = support_needed(options.min_support, dataset.shape[0])
+        error = settle_usage(model, dataset, held, least)
+        if error is None:
+            _log.warning(
+                "The usage stays as training left it: at its minimum a few cells would draw a "
+                "program to themselves ('min_support'), so cells that come again get another one."
+            )
+        elif options.loss in POISSON:
+            model.info["deviance"] = error
+        else:
+            model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])
+
+
+def _weights(context: FitContext) -> list[float]:
+    """The weights of the layers' errors in the usage: see `projection.programs`."""
+    if context.options.joint or context.previous is None:
+        return usage_weights(context.options, context.depth)
+    # The earlier layers were held, as they had come out before.
+    before = context.previous.info.get("usage_weights", [1.0] * (context.depth - 1))
+    return [*before, 0.0]
+
+
+def settle_usage(
+    model: Model, dataset: Dataset, held: HeldPrograms, least_support: float = 0.0
+) -> float | None:
     """Bring Theta_1 of a model to its minimum for the model's programs; changes the model.
 
     Parameters
@@ -29,11 +89,14 @@ def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
         That it was fitted to.
     held : HeldPrograms
         Of the model.
+    least_support : float
+        Cells; where a program that has so much support would lose it, all is left as it was. A few
+        cells far from all others may draw one to themselves.
 
     Returns
     -------
-    float
-        Squared error or deviance of the last layer afterwards.
+    float or None
+        Squared error or deviance of the last layer afterwards; None where all was left.
     """
     theta, error = np.empty_like(model.thetas[0]), 0.0
     for part, cells in usage_of_dataset(dataset, held, model.thetas[0]):
@@ -41,6 +104,12 @@ def settle_usage(model: Model, dataset: Dataset, held: HeldPrograms) -> float:
         rounded = CellUsage(theta[part].astype(np.float64), cells.cell_scale)
         error += held.error(dataset.rows(part.start, part.stop), rounded)
         dataset.release()
+    before, after = (
+        np.concatenate(layer_supports([first, *model.thetas[1:]]))
+        for first in (model.thetas[0], theta)
+    )
+    if ((before >= least_support) & (after < least_support)).any():
+        return None
     factors = canonical([theta, *model.thetas[1:]], model.betas)
     model.thetas, model.betas, model.dead = factors.thetas, factors.betas, factors.dead
     model.deviations = [
