@@ -15,6 +15,7 @@ if "samples" not in config:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/sizes.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/evidence.smk"
@@ -24,3 +25,4 @@ include: "workflow/rules/project.smk"
 rule all:
     input:
         targets(CONFIG),
+        PLAN.chosen_targets,

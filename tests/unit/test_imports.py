@@ -23,6 +23,7 @@ LEVELS = [
     {"projection"},
     {"fit"},
     {"consensus"},
+    {"sizes"},
     {"prototype", "dutil", "new_cells"},
 ]
 # Rooms beside the fit: nothing below the prototype imports them.

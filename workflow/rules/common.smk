@@ -9,6 +9,7 @@ from nmf_workflow.params import (
     evidence_rules,
     one_of,
     picture_rules,
+    searched,
     simulated,
     targets,
 )
@@ -21,7 +22,13 @@ except ConfigError as error:
     # one who wrote the config.
     sys.exit(f"The config cannot be used:\n{error}")
 
-PLAN = Plan(CONFIG)
+
+def chosen(sample: str, run: str) -> str:
+    """The path of the layers that the data chose for a run; the jobs before it come first."""
+    return checkpoints.choose_layers.get(sample=sample, run=run).output.layers
+
+
+PLAN = Plan(CONFIG, chosen)
 NEEDS = Needs(CONFIG)
 
 # A param of every rule that computes numbers: an upgrade of the library reruns what it touches.

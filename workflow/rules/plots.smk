@@ -2,23 +2,23 @@
 # takes longer than to draw. How many files a run has follows from its layers, so runs of other depths
 # have rules of their own.
 
-for suffix, names, files in picture_rules(CONFIG):
+for drawn in picture_rules(CONFIG):
 
     # How the cells use the programs, and how the layers are made up of each other.
     rule:
         name:
-            f"plot_theta{suffix}"
+            f"plot_theta{drawn.suffix}"
         input:
             model=PLAN.final_model,
         output:
-            theta=files["theta"],
-            hierarchy=files["hierarchy"],
+            theta=drawn.files["theta"],
+            hierarchy=drawn.files["hierarchy"],
         log:
-            "logs/{sample}/{run}/plot_theta.log",
+            f"logs/{{sample}}/{{run}}/plot_theta{drawn.suffix}.log",
         benchmark:
-            "logs/{sample}/{run}/plot_theta.benchmark.tsv"
+            f"logs/{{sample}}/{{run}}/plot_theta{drawn.suffix}.benchmark.tsv"
         wildcard_constraints:
-            run=one_of(names),
+            run=one_of(drawn.runs),
         conda:
             "../../envs/plots.yaml"
         resources:
@@ -27,6 +27,7 @@ for suffix, names, files in picture_rules(CONFIG):
         params:
             labels=PLAN.labels,
             max_cells=PLAN.plot("max_cells"),
+            first=drawn.first,
             version=VERSION,
         script:
             "../scripts/plot_theta.py"
@@ -34,21 +35,21 @@ for suffix, names, files in picture_rules(CONFIG):
     # Genes that mark the programs, as pictures, tables and for other tools; and the training's loss.
     rule:
         name:
-            f"plot_beta{suffix}"
+            f"plot_beta{drawn.suffix}"
         input:
             model=PLAN.final_model,
         output:
-            beta=files["beta"],
-            tables=files["tables"],
-            gmt=files["gmt"],
-            starcat=files["starcat"],
-            loss=files["loss"],
+            beta=drawn.files["beta"],
+            tables=drawn.files["tables"],
+            gmt=drawn.files["gmt"],
+            starcat=drawn.files["starcat"],
+            loss=drawn.files["loss"],
         log:
-            "logs/{sample}/{run}/plot_beta.log",
+            f"logs/{{sample}}/{{run}}/plot_beta{drawn.suffix}.log",
         benchmark:
-            "logs/{sample}/{run}/plot_beta.benchmark.tsv"
+            f"logs/{{sample}}/{{run}}/plot_beta{drawn.suffix}.benchmark.tsv"
         wildcard_constraints:
-            run=one_of(names),
+            run=one_of(drawn.runs),
         conda:
             "../../envs/plots.yaml"
         resources:
@@ -59,6 +60,7 @@ for suffix, names, files in picture_rules(CONFIG):
             max_thresh=PLAN.plot("max_thresh"),
             # As in `simulate`: names and values together.
             named=PLAN.plot("top_n", "max_thresh"),
+            first=drawn.first,
             version=VERSION,
         script:
             "../scripts/plot_beta.py"

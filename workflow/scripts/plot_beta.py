@@ -27,8 +27,8 @@ def main(snakemake):
         gene_scale=var["gene_scale"].to_numpy(),
     )
     parents = [*layers.tree.parents, None]
-    for layer, (files, path) in enumerate(
-        zip(pairs(output.beta), output.tables, strict=True), start=1
+    for layer, (files, path, starcat) in enumerate(
+        zip(pairs(output.beta), output.tables, output.starcat, strict=True), start=params.first
     ):
         beta, evidence = model.betas[layer - 1], layers.evidence[layer - 1]
         table = programs_table(
@@ -45,7 +45,9 @@ def main(snakemake):
             genes=top_markers(beta, evidence.markers, params.top_n),
         )
         save_figure(figure, *files)
-        write_table(starcat_reference(beta, var, layer), output.starcat[layer - 1])
+        write_table(starcat_reference(beta, var, layer), starcat)
+    if params.first > 1:
+        return  # what is of the whole model, the first layer's job makes
     write_gene_sets(gene_sets(model.betas, symbols, layers.evidence), output.gmt[0])
     figure = plot_loss(model.history, loss_name=f"{model.info.get('loss', 'training')} loss")
     save_figure(figure, *output.loss)

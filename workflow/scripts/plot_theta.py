@@ -25,7 +25,7 @@ def main(snakemake):
         dead=model.dead,
         gene_scale=var["gene_scale"].to_numpy(),
     )
-    for layer, files in enumerate(pairs(output.theta), start=1):
+    for layer, files in enumerate(pairs(output.theta), start=params.first):
         figure = plot_theta(
             usages,
             layer,
@@ -36,7 +36,7 @@ def main(snakemake):
             max_cells=params.max_cells,
         )
         save_figure(figure, *files)
-    for layer, files in enumerate(pairs(output.hierarchy), start=2):
+    for layer, files in enumerate(pairs(output.hierarchy), start=max(params.first, 2)):
         figure = plot_hierarchy(
             model.thetas[layer - 1],
             layer=layer,

@@ -15,6 +15,7 @@ from nmf_workflow.problems import (
     schema_problems,
 )
 from nmf_workflow.samples import Projection, Sample, make_projection, make_sample
+from nmf_workflow.search import settle_layers
 from nmf_workflow.tidy import tidy
 
 
@@ -32,7 +33,9 @@ class Config:
         By name.
     runs
         By name; every key of a fit, the run's own over the config's, with what ``loss: auto``
-        means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer.
+        means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer. ``search``
+        says what is tried where the data choose the layers (None where they do not); ``layers``
+        are then the most that may come of it.
     plots
         ``top_n``, ``max_thresh``, ``max_cells``.
     projections
@@ -67,7 +70,9 @@ def load(raw: Mapping[str, Any]) -> Config:
     problems += [line for name, fit in merged.items() for line in run_problems(name, fit, data)]
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
-    runs = {name: one_entry_a_layer(settle_loss(fit)) for name, fit in merged.items()}
+    runs = {
+        name: one_entry_a_layer(settle_layers(settle_loss(fit))) for name, fit in merged.items()
+    }
     return Config(samples=samples, runs=runs, plots=data["plots"], projections=projections)
 
 

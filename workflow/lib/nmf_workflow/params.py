@@ -4,10 +4,11 @@ A rule's params hold only the values that its script uses, so that a change of t
 the rules that it touches and no others.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ MTX_FILE = re.compile(r"(?P<prefix>.*?)(count_)?[a-z]*\.mtx(\.(gz|bz2|xz))?", re
 # New cells: a folder of their own, since a model, not a sample, is what they belong to.
 PROJECTED = "results/projected"
 
+# What the search for a run's layers leaves to look at.
+SIZES = ("sizes.tsv", "sizes.png", "sizes.pdf")
+
 Wildcards = Any
 
 
@@ -57,14 +61,21 @@ def targets(config: Config) -> list[str]:
     """Every file that the whole workflow makes for the user to look at."""
     files = [f"results/{sample}/{table}.tsv" for sample in config.samples for table in TABLES]
     for sample in config.samples:
-        for run in config.runs:
-            files += of_run(config, sample, run)
+        for name, run in config.runs.items():
+            if run["search"] is None:
+                files += of_run(config, sample, name, len(run["layers"]))
+            else:
+                files += [f"results/{sample}/{name}/{file}" for file in SIZES]
     return files + [f"{PROJECTED}/{name}.h5ad" for name in config.projections]
 
 
-def of_run(config: Config, sample: str, run: str) -> list[str]:
-    """The final model, the pictures and the tables of one run of one sample."""
-    last = len(config.runs[run]["layers"])
+def searched(config: Config) -> list[str]:
+    """Names of the runs whose layers are chosen by the data."""
+    return [name for name, run in config.runs.items() if run["search"] is not None]
+
+
+def of_run(config: Config, sample: str, run: str, last: int) -> list[str]:
+    """The final model, the pictures and the tables of one run of one sample, `last` layers deep."""
     names = [f"layer{last}.h5nnmf", *(name for part in drawn(last).values() for name in part)]
     names += [f"{table}.tsv" for table in judged(config.samples[sample])]
     return [f"results/{sample}/{run}/{name}" for name in names]
@@ -78,9 +89,9 @@ def drawn(layers: int) -> dict[str, list[str]]:
         "hierarchy": [name for layer in all_layers[1:] for name in both(f"hierarchy_l{layer}")],
         "beta": [name for layer in all_layers for name in both(f"beta_l{layer}_top")],
         "tables": [f"programs_l{layer}.tsv" for layer in all_layers],
-        "gmt": ["programs.gmt"],
+        "gmt": ["programs.gmt"] if layers else [],
         "starcat": [f"starcat_l{layer}.tsv" for layer in all_layers],
-        "loss": both("loss"),
+        "loss": both("loss") if layers else [],
     }
 
 
@@ -89,25 +100,56 @@ def both(stem: str) -> list[str]:
     return [f"{stem}.png", f"{stem}.pdf"]
 
 
-def picture_rules(config: Config) -> list[tuple[str, list[str], dict[str, list[str]]]]:
+@dataclass(frozen=True)
+class Pictures:
+    """What a pair of rules draws.
+
+    Attributes
+    ----------
+    suffix
+        Added to the rules' names.
+    runs
+        Whose pictures.
+    first
+        The first layer that they draw; all that follow, or only this one.
+    files
+        By kind, with the wildcards ``{sample}`` and ``{run}``.
+    """
+
+    suffix: str
+    runs: list[str]
+    first: int
+    files: dict[str, list[str]]
+
+
+def picture_rules(config: Config) -> list[Pictures]:
     """What the rules of pictures are made for, one a number of layers, the deepest first.
 
-    Returns
-    -------
-    list of (str, list of str, dict)
-        What is added to the rules' names (nothing for the deepest runs), the names of the runs,
-        and their files by kind, with the wildcards ``{sample}`` and ``{run}``.
+    Of runs whose layers are chosen by the data nobody knows the number of layers beforehand: these
+    have rules for a single layer.
     """
-    depths = sorted({len(run["layers"]) for run in config.runs.values()}, reverse=True)
+    fixed = {name: len(run["layers"]) for name, run in config.runs.items() if not run["search"]}
+    depths = sorted(set(fixed.values()), reverse=True)
     rules = []
     for layers in depths:
-        runs = [name for name, run in config.runs.items() if len(run["layers"]) == layers]
-        files = {
-            kind: [f"results/{{sample}}/{{run}}/{name}" for name in names]
-            for kind, names in drawn(layers).items()
-        }
-        rules.append(("" if layers == depths[0] else f"_{layers}_layers", runs, files))
+        runs = [name for name, number in fixed.items() if number == layers]
+        suffix = "" if layers == depths[0] else f"_{layers}_layers"
+        rules.append(Pictures(suffix, runs, 1, _in_run(drawn(layers))))
+    if runs := searched(config):
+        for layer in range(1, depth(config) + 1):
+            before, files = drawn(layer - 1), drawn(layer)
+            new = {
+                kind: [n for n in names if n not in before[kind]] for kind, names in files.items()
+            }
+            rules.append(Pictures(f"_of_layer_{layer}", runs, layer, _in_run(new)))
     return rules
+
+
+def _in_run(files: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {
+        kind: [f"results/{{sample}}/{{run}}/{name}" for name in names]
+        for kind, names in files.items()
+    }
 
 
 def judged(sample: Sample) -> tuple[str, ...]:
@@ -172,11 +214,18 @@ def beside(path: Path) -> list[Path]:
     ]
 
 
+def chosen_file(sample: str, run: str) -> str:
+    """Where the layers are that the data have chosen for a run."""
+    return f"results/{sample}/{run}/layers.json"
+
+
 class Plan:
     """The config, asked by rule: each method is an input or params function of Snakemake's."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, chosen: Callable[[str, str], str] = chosen_file) -> None:
+        """`chosen` gives the path of the layers chosen for a sample and a run, once it is there."""
         self.config = config
+        self.chosen = chosen
 
     def simulation(self, key: str | None = None) -> Callable[[Wildcards], Any]:
         """One parameter of ``simulate``, or all by name."""
@@ -255,8 +304,7 @@ class Plan:
         projection = self.config.projections[wildcards.name]
         if projection.run is None:
             return projection.model
-        sample, run = projection.run
-        return f"results/{sample}/{run}/layer{len(self.config.runs[run]['layers'])}.h5nnmf"
+        return self.last_model(*projection.run)
 
     def plot(self, *keys: str) -> Any:
         """One key of ``plots``, or several by name."""
@@ -265,8 +313,46 @@ class Plan:
 
     def final_model(self, wildcards: Wildcards) -> str:
         """The model of a run's last layer."""
-        last = len(self.config.runs[wildcards.run]["layers"])
-        return f"results/{wildcards.sample}/{wildcards.run}/layer{last}.h5nnmf"
+        return self.last_model(wildcards.sample, wildcards.run)
+
+    def last_model(self, sample: str, run: str) -> str:
+        """The same, by names."""
+        return f"results/{sample}/{run}/layer{self.layers(sample, run)}.h5nnmf"
+
+    def layers(self, sample: str, run: str) -> int:
+        """How many layers a run has, as soon as that is known."""
+        keys = self.config.runs[run]
+        if keys["search"] is None:
+            return len(keys["layers"])
+        return len(json.loads(Path(self.chosen(sample, run)).read_text(encoding="utf-8"))["layers"])
+
+    def chosen_targets(self, wildcards: Wildcards) -> list[str]:
+        """What `targets` leaves out: the files of runs whose layers are chosen by the data."""
+        files = []
+        for sample in self.config.samples:
+            for run in searched(self.config):
+                files += of_run(self.config, sample, run, self.layers(sample, run))
+        return files
+
+    def choice(self, wildcards: Wildcards) -> list[str]:
+        """The layers that were chosen for a run; none where the config names them."""
+        if self.config.runs[wildcards.run]["search"] is None:
+            return []
+        return [chosen_file(wildcards.sample, wildcards.run)]
+
+    def tried(self, wildcards: Wildcards) -> list[str]:
+        """The table of every size of the first layer that is tried for a run."""
+        folder = f"results/{wildcards.sample}/{wildcards.run}/sizes"
+        return [f"{folder}/{size}.tsv" for size in self.config.runs[wildcards.run]["search"].sizes]
+
+    def lists(self, wildcards: Wildcards) -> list[list[int]] | None:
+        """The models to choose among, None for any."""
+        return self.config.runs[wildcards.run]["search"].lists
+
+    def trial(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The options of a trial: those of the fit, whatever its size."""
+        options = self.layer(1)(wildcards) | {"joint": self.config.runs[wildcards.run]["joint"]}
+        return dict(sorted({**options, "rank": 1}.items()))
 
     def layer(self, number: int) -> Callable[[Wildcards], dict[str, Any]]:
         """The options of one layer's fit that shape its result, for ``LayerOptions``.
@@ -278,7 +364,8 @@ class Plan:
             run = {**self.config.runs[wildcards.run], "labels": self.labels(wildcards)}
             chosen = {key: run[key] for key in SHARED}
             chosen |= {key: run[key][number - 1] for key in PER_LAYER if key not in WHERE}
-            chosen |= {"rank": run["layers"][number - 1]}
+            # Where the layers are chosen by the data, the size is read from what was chosen.
+            chosen |= {"rank": run["layers"][number - 1] if run["search"] is None else 1}
             chosen |= self.normalization(wildcards)
             chosen |= {"consensus": self.consensus(wildcards)}
             if run["beta"] == "pmf":
@@ -316,6 +403,8 @@ class Plan:
     def consensus(self, wildcards: Wildcards) -> bool:
         """Whether the layers are those of a consensus; what ``auto`` means for it."""
         run = self.config.runs[wildcards.run]
+        if run["search"] is not None:
+            return True  # by which the layers were chosen
         if run["consensus"] != "auto":
             return bool(run["consensus"])
         simulated = self.config.samples[wildcards.sample].simulate is not None

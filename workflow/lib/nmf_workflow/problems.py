@@ -15,6 +15,7 @@ from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 from nmf_workflow import schema
 from nmf_workflow.samples import Projection, Sample, Source
 from nmf_workflow.schema import Node
+from nmf_workflow.search import is_searched
 
 BRACES = re.compile(r"\{.*\}")
 
@@ -151,6 +152,9 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
         return f"runs.{name}.{key}" if key in data["runs"][name] else key
 
     layers = fit["layers"]
+    if is_searched(layers):
+        yield from search_problems(fit, at)
+        return
     if any(later >= earlier for earlier, later in pairwise(layers)):
         yield f"{at('layers')} is {show(layers)}; allowed: {schema.allowed_at(['layers'])}."
     for key in PER_LAYER:
@@ -182,6 +186,34 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
                     f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "
                     f"counts; allowed: {' or '.join(allowed)}."
                 )
+
+
+def search_problems(fit: Mapping[str, Any], at: Callable[[str], str]) -> Iterator[str]:
+    """What is wrong with a run whose layers are chosen by the data."""
+    layers = fit["layers"]
+    if layers != "auto":
+        falling = all(
+            isinstance(each, list) and all(later < size for size, later in pairwise(each))
+            for each in layers
+        )
+        if not falling:
+            yield f"{at('layers')} is {show(layers)}; allowed: {schema.allowed_at(['layers'])}."
+    for key in PER_LAYER:
+        if isinstance(fit[key], list):
+            yield (
+                f"{at(key)} has an entry a layer, but how many layers there will be is chosen by "
+                f"the data (`{at('layers')}`); give one value for all layers."
+            )
+    if fit["guide"] > 0:
+        yield (
+            f"{at('guide')} leads the fit by labels, but {at('layers')} is to be chosen by what is "
+            "found again in other cells; name the layers, or set `guide: 0`."
+        )
+    if fit["consensus"] is False:
+        yield (
+            f"{at('consensus')} is false, but {at('layers')} is to be chosen by the programs that "
+            "are found again in other cells; name the layers, or leave `consensus` out."
+        )
 
 
 def guide_problems(

@@ -28,6 +28,8 @@ BYTES_PER_NONZERO = 8
 GENES_IN_A_CELL = 100
 # Copies of Theta_1, the cells' usage of the programs, that a fit holds at a time.
 THETA_COPIES = 4
+# Fits of all cells that the choice of layers is worth.
+FITS_OF_TRIALS = 30
 # For what the formulas leave out.
 MARGIN = 1.3
 
@@ -85,6 +87,10 @@ class Needs:
             return again(BASE_MINUTES + work * nonzeros * SECONDS_PER_PRODUCT / 60, attempt)
 
         return runtime
+
+    def sizes_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Minutes of a trial of sizes: so many fits of half of the cells, one after the other."""
+        return again(FITS_OF_TRIALS * self.fit_runtime(1)(wildcards, input, 1), attempt)
 
     def gpu(self, number: int) -> Function:
         """GPUs of ``train_layer<number>``: one if the config asks for ``cuda``, else none."""

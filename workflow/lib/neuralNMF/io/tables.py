@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
 
 
@@ -39,3 +40,11 @@ def write_gene_sets(sets: Iterable[tuple[str, str, Sequence[str]]], path: str | 
     with atomic_path(path) as temporary:
         lines = ["\t".join([name, text, *genes]) + "\n" for name, text, genes in sets]
         temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; raise InputError where it is missing or none."""
+    try:
+        return pd.read_csv(path, sep="\t")
+    except (OSError, ValueError) as error:
+        raise InputError(f"The table '{path}' cannot be read ({error}): make it again.") from error

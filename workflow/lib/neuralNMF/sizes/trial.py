@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.errors import NeuralNMFError
@@ -49,10 +50,12 @@ class Trials:
     dataset : Dataset
     options : LayerOptions
         Of all layers; the rank is what is tried.
+    progress : bool
+        Whether to show progress bars.
     """
 
-    def __init__(self, dataset: Dataset, options: LayerOptions) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, options: LayerOptions, *, progress: bool = True) -> None:
+        self.dataset, self.progress = dataset, progress
         self.options = replace(options, consensus=True)
         self._held_out: HeldOut | None = None
 
@@ -68,7 +71,8 @@ class Trials:
         DataFrame
             A row a size, with `COLUMNS`; docs/choosing_sizes.md describes them.
         """
-        return _table(self._tried(None, (), size)[0] for size in sizes)
+        bar = tqdm(list(sizes), desc="sizes of layer 1", unit="size", disable=not self.progress)
+        return _table(self._tried(None, (), size)[0] for size in bar)
 
     def later_layers(
         self, previous: Model, before: tuple[int, ...], sizes: Iterable[int]
@@ -89,7 +93,8 @@ class Trials:
         model : Model or None
             None where the fit has failed.
         """
-        for size in sizes:
+        name = f"sizes of layer {len(before) + 1}"
+        for size in tqdm(list(sizes), desc=name, unit="size", disable=not self.progress):
             yield self._tried(previous, before, size)
 
     def model(self, sizes: Iterable[int]) -> Model:

@@ -1,0 +1,91 @@
+"""Picture of the sizes that were tried for a model whose layers are chosen by the data."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from neuralNMF.errors import InputError
+from neuralNMF.plots.style import BLUE, FAINT, ORANGE, draw_title, new_figure
+
+
+def plot_sizes(tried: pd.DataFrame) -> Figure:
+    """Draw how many programs are found again, and the held-out error, by the size of each layer.
+
+    Parameters
+    ----------
+    tried : DataFrame
+        A row a size, as `neuralNMF.sizes.choose.choose_layers` gives it: ``layer``, ``size``,
+        ``programs``, ``replicated``, ``held_out``, ``held_out_1`` ..., ``parents``, ``chosen``.
+
+    Returns
+    -------
+    Figure
+        Not yet saved.
+
+    Raises
+    ------
+    InputError
+        Nothing was tried.
+    """
+    if tried.empty:
+        raise InputError("There are no sizes to draw: none was tried.")
+    layers = sorted(tried["layer"].unique())
+    figure = new_figure(0.6 + 3.4 * len(layers), 5.2)
+    axes = figure.subplots(2, len(layers), squeeze=False, sharex="col")
+    for column, layer in enumerate(layers):
+        rows = tried[tried["layer"] == layer].sort_values("size")
+        _found_again(axes[0, column], rows)
+        axes[0, column].set_title(f"layer {layer}", fontsize=9, loc="left")
+        if layer == 1:
+            _held_out(axes[1, column], rows)
+        else:
+            _parents(axes[1, column], rows)
+        axes[1, column].set_xlabel("programs asked for")
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
+        for panel in axes[:, column]:
+            for size in rows.loc[rows["chosen"].astype(bool), "size"]:
+                panel.axvline(size, color=FAINT, linewidth=0.9, linestyle="--")
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+    )
+    draw_title(figure, "Sizes that were tried (dashed: chosen)")
+    return figure
+
+
+def _found_again(axes: Axes, rows: pd.DataFrame) -> None:
+    found = rows["programs"] * rows["replicated"]
+    axes.plot(rows["size"], rows["size"], color="0.85", linewidth=1, label="as many as asked for")
+    axes.plot(
+        rows["size"], rows["programs"], color=ORANGE, marker="o", markersize=4, label="programs"
+    )
+    axes.plot(rows["size"], found, color=BLUE, marker="o", markersize=4, label="found again")
+    axes.set_ylabel("programs")
+    axes.set_ylim(bottom=0)
+    _plain(axes)
+
+
+def _held_out(axes: Axes, rows: pd.DataFrame) -> None:
+    for name in sorted(name for name in rows if name.startswith("held_out_")):
+        axes.plot(rows["size"], rows[name], color="0.8", linewidth=0.8)
+    axes.plot(rows["size"], rows["held_out"], color=BLUE, marker="o", markersize=4)
+    axes.set_ylabel("error on held-out counts\n(a single program: 1)")
+    _plain(axes)
+
+
+def _parents(axes: Axes, rows: pd.DataFrame) -> None:
+    axes.plot(rows["size"], rows["parents"], color=BLUE, marker="o", markersize=4)
+    axes.axhline(1.0, color="0.85", linewidth=1)
+    axes.set_ylabel("parents of a program\n(effective number)")
+    axes.set_ylim(bottom=0.9)
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

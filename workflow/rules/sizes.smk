@@ -1,0 +1,81 @@
+# Runs whose layers are chosen by the data: sizes of the first layer are tried, a job each; then the
+# layers are chosen, which further sizes are tried for.
+
+
+rule try_size:
+    input:
+        dataset="results/{sample}/dataset.h5ad",
+    output:
+        "results/{sample}/{run}/sizes/{size}.tsv",
+    log:
+        "logs/{sample}/{run}/sizes/{size}.log",
+    benchmark:
+        "logs/{sample}/{run}/sizes/{size}.benchmark.tsv"
+    wildcard_constraints:
+        run=one_of(searched(CONFIG)),
+        size=r"\d+",
+    conda:
+        PLAN.environment(1)
+    threads: MAX_THREADS
+    resources:
+        mem_mb=NEEDS.fit_mem_mb(1),
+        runtime=NEEDS.sizes_runtime,
+        gpu=NEEDS.gpu(1),
+    params:
+        options=PLAN.trial,
+        where=PLAN.where(1),
+        version=VERSION,
+    script:
+        "../scripts/try_size.py"
+
+
+checkpoint choose_layers:
+    input:
+        dataset="results/{sample}/dataset.h5ad",
+        tried=PLAN.tried,
+    output:
+        layers="results/{sample}/{run}/layers.json",
+        table="results/{sample}/{run}/sizes.tsv",
+    log:
+        "logs/{sample}/{run}/choose_layers.log",
+    benchmark:
+        "logs/{sample}/{run}/choose_layers.benchmark.tsv"
+    wildcard_constraints:
+        run=one_of(searched(CONFIG)),
+    conda:
+        PLAN.environment(1)
+    threads: MAX_THREADS
+    resources:
+        mem_mb=NEEDS.fit_mem_mb(1),
+        runtime=NEEDS.sizes_runtime,
+        gpu=NEEDS.gpu(1),
+    params:
+        options=PLAN.trial,
+        where=PLAN.where(1),
+        lists=PLAN.lists,
+        version=VERSION,
+    script:
+        "../scripts/choose_layers.py"
+
+
+rule plot_sizes:
+    input:
+        "results/{sample}/{run}/sizes.tsv",
+    output:
+        "results/{sample}/{run}/sizes.png",
+        "results/{sample}/{run}/sizes.pdf",
+    log:
+        "logs/{sample}/{run}/plot_sizes.log",
+    benchmark:
+        "logs/{sample}/{run}/plot_sizes.benchmark.tsv"
+    wildcard_constraints:
+        run=one_of(searched(CONFIG)),
+    conda:
+        "../../envs/plots.yaml"
+    resources:
+        mem_mb=mem_mb,
+        runtime=runtime,
+    params:
+        version=VERSION,
+    script:
+        "../scripts/plot_sizes.py"
