@@ -111,12 +111,12 @@ def _fit(context: FitContext) -> Model:
     if place.device.type == "cpu":
         check_memory(_demand(context))
     fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
-    if previous is not None and not options.joint:
+    if previous is not None and not fitted.joint:
         _keep_programs(fitted, previous)
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
-    settle(context, model, fitted.guide)
+    settle(context, model, fitted)
     _tell_what_is_missing(context, model)
     return model
 
