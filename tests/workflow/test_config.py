@@ -157,7 +157,30 @@ def test_what_auto_normalization_means(keys: dict, meaning: tuple):
         assert (found["normalize"], found["transform"]) == ("counts", "none")
 
 
+@pytest.mark.parametrize(
+    ("keys", "meaning"),
+    [
+        ({}, True),
+        ({"loss": "nested_poisson", "beta": "learned"}, True),
+        ({"beta": "pmf"}, False),
+        ({"guide": 1, "loss": "poisson", "beta": "learned"}, False),
+        ({"consensus": False}, False),
+        ({"consensus": True, "beta": "pmf"}, True),
+    ],
+)
+def test_what_auto_consensus_means(keys: dict, meaning: bool):
+    config = load({"samples": {"s": {"input": __file__, "labels": "kind"}}, **keys})
+    assert Plan(config).layer(1)(Wildcards)["consensus"] is meaning
+    if "guide" not in keys:
+        simulated = load({"samples": {"s": {"simulate": {}}}, **keys})
+        assert Plan(simulated).layer(1)(Wildcards)["consensus"] is (keys.get("consensus") is True)
+
+
 WRONG = [
+    (
+        {"guide": 1, "consensus": True, "loss": "poisson", "beta": "learned"},
+        "consensus is true, but guide leads the fit by labels; give one of the two.",
+    ),
     ({"epoch": 3}, 'config: there is no key "epoch"; did you mean "epochs"?'),
     ({"quux": 3}, 'config: there is no key "quux"; known: samples, runs,'),
     (
@@ -346,9 +369,9 @@ def test_the_config_offers_what_the_library_takes():
     library = {field.name: field.default for field in fields(LayerOptions)}
     run = load(MINIMAL).runs["main"]
     assert set(run) - {"layers"} | {"rank", "threads", "labels"} == set(library)
-    # `auto` is the config's own: which normalization is best depends on the sample, which loss on
-    # the programs. The labels are the sample's.
-    decided = {"rank", "threads", "labels", "loss", "device", *RAW_COUNTS}
+    # `auto` is the config's own: which normalization is best, and whether a consensus is sought,
+    # depends on the sample, which loss on the programs. The labels are the sample's.
+    decided = {"rank", "threads", "labels", "loss", "device", "consensus", *RAW_COUNTS}
     assert {key: keys[key] for key in library if key not in decided} == {
         key: value for key, value in library.items() if key not in decided
     }
@@ -362,6 +385,7 @@ def test_the_config_offers_the_library_s_choices():
     offered = {path: list(node["enum"]) for path, node in schema.all_keys() if "enum" in node}
     assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
     assert tuple(offered.pop("dataset.variable_genes_by")) == VARIABLE_GENES_BY
+    assert offered.pop("consensus") == ["auto", True, False]
     for key in (
         "normalize",
         "transform",
@@ -375,7 +399,9 @@ def test_the_config_offers_the_library_s_choices():
 def test_phrases_name_the_choices():
     for path, node in schema.all_keys():
         for value in node.get("enum", []):
-            assert re.search(rf"\b{value}\b", node["allowed"]), path
+            # As YAML writes it.
+            word = str(value).lower() if isinstance(value, bool) else value
+            assert re.search(rf"\b{word}\b", node["allowed"]), path
 
 
 @pytest.mark.parametrize(

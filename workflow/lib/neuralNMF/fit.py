@@ -52,6 +52,7 @@ def fit_layer(
     *,
     programs: np.ndarray | None = None,
     progress: bool = True,
+    warn: bool = True,
 ) -> Model:
     """Add a layer of programs to a model, and train.
 
@@ -69,6 +70,8 @@ def fit_layer(
         a start (``init``).
     progress : bool
         Whether to show progress bars.
+    warn : bool
+        Whether to warn of programs that are given up.
 
     Returns
     -------
@@ -84,6 +87,8 @@ def fit_layer(
     """
     device = resolve_device(options.device)
     _check(dataset, previous, options)
+    if programs is not None:
+        _check_programs(dataset, options, programs)
     with threads_of_a_fit(options.threads) as threads:
         context = FitContext(
             dataset,
@@ -95,7 +100,10 @@ def fit_layer(
             progress,
             programs,
         )
-        return _fit(context)
+        model = _fit(context)
+    if warn:
+        _tell_what_is_missing(context, model)
+    return model
 
 
 def _fit(context: FitContext) -> Model:
@@ -111,13 +119,12 @@ def _fit(context: FitContext) -> Model:
     if place.device.type == "cpu":
         check_memory(_demand(context))
     fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
-    if previous is not None and not options.joint:
+    if previous is not None and not fitted.joint:
         _keep_programs(fitted, previous)
     model = _model(fitted, dataset)
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
-    settle(context, model, fitted.guide)
-    _tell_what_is_missing(context, model)
+    settle(context, model, fitted)
     return model
 
 
@@ -135,8 +142,8 @@ def _keep_programs(fitted: Fitted, previous: Model) -> None:
 def _tell_what_is_missing(context: FitContext, model: Model) -> None:
     """Log which layers have lost programs by this fit, and how many would do."""
     options, previous = context.options, context.previous
-    asked = [layer["rank"] for layer in model.info["layer_options"]]
     newest = options.rank if context.programs is None else context.rank
+    asked = [*(layer["rank"] for layer in model.info["layer_options"][:-1]), newest]
     before = [*([] if previous is None else previous.layers), newest]
     for layer, found in enumerate(model.layers):
         if found < before[layer]:
@@ -155,7 +162,7 @@ def _tell_what_is_missing(context: FitContext, model: Model) -> None:
             "%d of the %d programs of layer %d are dead, no cell uses them: "
             "a smaller rank would do.",
             dead,
-            options.rank,
+            newest,
             context.depth,
         )
 
@@ -195,6 +202,16 @@ def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> N
         raise InputError(
             f"{', '.join(changed)} differ from those that layer {len(previous.thetas)} was fitted "
             "with: all layers of a model share them."
+        )
+
+
+def _check_programs(dataset: Dataset, options: LayerOptions, programs: np.ndarray) -> None:
+    genes = dataset.shape[1]
+    if programs.ndim != 2 or programs.shape[1] != genes or not 1 <= len(programs) <= options.rank:
+        raise InputError(
+            f"the programs to start from have shape {programs.shape}, but {dataset.path.name} has "
+            f"{genes} genes and the layer {options.rank} programs: give one row for each of at "
+            "most so many programs and one column a gene."
         )
 
 

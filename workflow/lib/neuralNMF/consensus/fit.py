@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from neuralNMF.cells.stream import sample_rows
 from neuralNMF.consensus.groups import grouped
-from neuralNMF.consensus.parts import MOST_CELLS, cells_of, halves, model_of_cells
+from neuralNMF.consensus.parts import cells_of, halves, model_of_cells
 from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
@@ -99,12 +99,21 @@ def add_layer(
     probe = _probe(dataset, rng)
     pairs, starts = _fits_of_halves(dataset, previous, options, probe, rng, progress)
     newest = [fit[-1] for pair in pairs for fit in pair]
-    groups = grouped([fit.usage for fit in newest], [fit.shares for fit in newest], options.rank)
+    groups = grouped(
+        [fit.usage for fit in newest], [fit.shares for fit in newest], _most(previous, options)
+    )
     model = fit_layer(dataset, previous, options, programs=groups.programs, progress=progress)
     found = probe.layers(model, options)
     model.replication = replication_table(found, pairs, starts)
     _tell(model, options)
     return model
+
+
+def _most(previous: Model | None, options: LayerOptions) -> int:
+    """Programs of the new layer, at the most: fewer than the layer before has kept."""
+    if previous is None:
+        return options.rank
+    return max(1, min(options.rank, previous.layers[-1] - 1))
 
 
 def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:
@@ -126,9 +135,9 @@ def _fits_of_halves(
     progress: bool,
 ) -> tuple[_Pairs, _Pairs]:
     """Fits of both halves of every split; and of the first half from other starts, in pairs."""
-    most = MOST_CELLS if options.data_mem_size is None else min(MOST_CELLS, options.data_mem_size)
-    splits = halves(dataset.shape[0], SPLITS, rng, most)
-    # A half has half of a program's cells.
+    splits = halves(dataset.shape[0], SPLITS, rng)
+    # A half has half of a program's cells. It is held in memory, also where all cells are streamed:
+    # a smaller one would give another result.
     options = replace(options, min_support=options.min_support / 2, data_mem_size=None)
     with tqdm(
         total=2 * SPLITS + _RESTARTS, unit="fit", desc="halves of the cells", disable=not progress
@@ -137,7 +146,8 @@ def _fits_of_halves(
         def found(cells: np.ndarray, number: int) -> list[Found]:
             before = None if previous is None else model_of_cells(previous, cells)
             own = replace(options, seed=options.seed + _STRIDE * number)
-            fit = fit_layer(cells_of(dataset, cells), before, own, progress=False)
+            _log.info("fit %d of a half of the cells", bar.n + 1)
+            fit = fit_layer(cells_of(dataset, cells), before, own, progress=False, warn=False)
             bar.update()
             return probe.layers(fit, options)
 

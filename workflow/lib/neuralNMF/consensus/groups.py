@@ -47,15 +47,16 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: 
     usages : sequence of ndarray, (n, k_r) each
         Of every fit, of the same n cells.
     programs : sequence of ndarray, (k_r, M) each
-        Theirs, in counts; rows at sum one.
+        Theirs, in counts; rows at sum one, or zero for a program that no cell uses.
     most : int
-        Programs, at the most.
+        Groups, at the most.
 
     Returns
     -------
     Groups
         Those that are found by most of the fits, the most found first; if none is, the one that is
-        found most often.
+        found most often. Of 6 fits with as many programs, each in 4 of them, there are more groups
+        than a fit has programs: the first ``most`` of them are kept.
 
     References
     ----------
@@ -64,12 +65,15 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: 
     """
     fit = np.repeat(np.arange(len(usages)), [usage.shape[1] for usage in usages])
     every = np.concatenate(programs)
-    group = _labels(np.concatenate([unit_columns(usage) for usage in usages], axis=1))
+    units = np.concatenate([unit_columns(usage) for usage in usages], axis=1)
+    alive = every.any(axis=1) & units.any(axis=0)
+    fit, every, units = fit[alive], every[alive], units[:, alive]
+    group = _labels(units)
     of_groups = [np.flatnonzero(group == label) for label in np.unique(group)]
     found = np.array([np.unique(fit[members]).size for members in of_groups]) / len(usages)
     order = np.argsort(-found, kind="stable")
-    kept = order[found[order] >= _FOUND][:most]
-    kept = kept if kept.size else order[:1]
+    kept = order[found[order] >= _FOUND]
+    kept = kept[:most] if kept.size else order[:1]
     medians = np.stack([np.median(every[of_groups[label]], axis=0) for label in kept])
     # A median of programs that share no gene is zero: their mean is not.
     empty = medians.sum(axis=1) == 0

@@ -69,13 +69,14 @@ def fit_least_squares(context: FitContext) -> Fitted:
             programs_t = _programs_of_usage(products, thetas, programs_t[-1])
         return Round(solved, thetas, programs_t, record)
 
-    trained, record = train_supported(run, thetas, [], options, context.supports())
+    trained, record, joint = train_supported(run, thetas, [], options, context.supports())
     error = trained.result.error.item()
     return Fitted(
         trained.thetas,
         trained.programs_t,
         started,
         record,
+        joint,
         scaling.cells,
         scaling.genes,
         figures={

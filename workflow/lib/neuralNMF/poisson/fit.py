@@ -69,7 +69,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         thetas = [theta.detach() for theta in network.thetas]
         return Round(network, thetas, _programs(network, counts), record)
 
-    trained, record = train_supported(
+    trained, record, joint = train_supported(
         run, start.thetas, start.programs_t, options, context.supports()
     )
     network, thetas, programs_t = trained.result, trained.thetas, trained.programs_t
@@ -82,6 +82,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         programs_t,
         start.record,
         record,
+        joint,
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),
         np.ones(counts.shape[1]),
         deviations=network.deviations(),

@@ -24,7 +24,7 @@ from neuralNMF.projection.programs import (
     usage_weights,
 )
 from neuralNMF.training.context import FitContext
-from neuralNMF.training.fitted import Classifies
+from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.supported import support_needed
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 _CHUNK = 16_384
 
 
-def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
+def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
     """End a fit with the usage that the saved programs give, and add what new cells need.
 
     Parameters
@@ -40,12 +40,14 @@ def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
     context : FitContext
     model : Model
         In canonical form, with its ``info``; changed.
-    guide : Classifies or None
-        Of a guided fit. Labels have moved the labelled cells' usage: it stays, and the classifier
-        is fitted to what new cells would get.
+    fitted : Fitted
+        What the model was made of. Labels of a guided fit have moved the labelled cells' usage: it
+        stays, and the classifier is fitted to what new cells would get. Where the earlier layers
+        were held, their usage is at its minimum already.
     """
-    dataset, options = context.dataset, context.options
-    model.info["usage_weights"] = _weights(context)
+    dataset, options, guide = context.dataset, context.options, fitted.guide
+    trained = context.previous is None or fitted.joint
+    model.info["usage_weights"] = _weights(context, trained)
     held = held_programs(model, threads=context.place.threads)
     if guide is not None:
         usage = np.concatenate([cells.theta for _, cells in usage_of_dataset(dataset, held)])
@@ -53,7 +55,7 @@ def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
             usage = usage @ theta
         model.info["classifier"] = guide.classifier_of(usage)
         model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
-    elif options.joint or context.previous is None:
+    elif trained:
         least = support_needed(options.min_support, dataset.shape[0])
         error = settle_usage(model, dataset, held, least)
         if error is None:
@@ -67,9 +69,9 @@ def settle(context: FitContext, model: Model, guide: Classifies | None) -> None:
             model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])
 
 
-def _weights(context: FitContext) -> list[float]:
+def _weights(context: FitContext, trained: bool) -> list[float]:
     """The weights of the layers' errors in the usage: see `projection.programs`."""
-    if context.options.joint or context.previous is None:
+    if context.previous is None or trained:
         return usage_weights(context.options, context.depth)
     # The earlier layers were held, as they had come out before.
     before = context.previous.info.get("usage_weights", [1.0] * (context.depth - 1))

@@ -31,7 +31,9 @@ class Fitted:
     programs_t : list of Tensor
         beta_l transposed (M, k_l), l = 1 ... L.
     started, trained : Training
-        Records of the start (None where there was none) and of the joint training.
+        Records of the start (None where there was none) and of the training.
+    joint : bool
+        Whether the earlier layers were trained too; otherwise they were held.
     cell_scale, gene_scale : ndarray, shapes (N,) and (M,)
         The fit was to X' = diag(cell_scale) X diag(gene_scale).
     deviations : list of Tensor
@@ -46,6 +48,7 @@ class Fitted:
     programs_t: list[Tensor]
     started: Training | None
     trained: Training
+    joint: bool
     cell_scale: np.ndarray
     gene_scale: np.ndarray
     deviations: list[Tensor] = field(default_factory=list)

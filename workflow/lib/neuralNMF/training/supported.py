@@ -97,7 +97,7 @@ def train_supported(
     programs_t: list[Tensor],
     options: LayerOptions,
     before: Sequence[np.ndarray] = (),
-) -> tuple[Round[Trained], Training]:
+) -> tuple[Round[Trained], Training, bool]:
     """Train, give up the programs that too few cells carry, and train on without them.
 
     A few cells far from all others draw a program to themselves. Once it is given up they may draw
@@ -123,6 +123,8 @@ def train_supported(
         Whose programs all have support.
     record : Training
         Of all that led there.
+    joint : bool
+        Whether the earlier layers were trained too.
     """
     least = support_needed(options.min_support, thetas[0].shape[0])
     joint, records = options.joint, list[Training]()
@@ -141,7 +143,7 @@ def train_supported(
         records.append(trained.record)
         kept = supported(found, least)
         if all(rows.numel() == part.size for rows, part in zip(kept, found, strict=True)):
-            return trained, joined(records)
+            return trained, joined(records), joint
         thetas, programs_t = trained.without(kept)
         supports = [part[rows.numpy()] for rows, part in zip(kept, found, strict=True)]
         del trained  # its memory is needed for the next one
