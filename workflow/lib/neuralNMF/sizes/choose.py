@@ -130,8 +130,8 @@ def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
     real = real.drop_duplicates("programs")
     if real.empty and fine["replicated"].isna().all():
         return smallest, (
-            f"Layer 1: {smallest}, the smallest size that was tried: there are too few cells to see "
-            "what is found again in half of them."
+            f"Layer 1: {smallest}, the smallest size that was tried: too few cells to see what is "
+            "found again in half of them."
         )
     if real.empty:
         return smallest, (
