@@ -29,7 +29,10 @@ def test_the_formulas_of_the_docs():
     # 1.3 x (1,000 MB of counts + 4 float32 numbers x 20 programs for each 800 bytes of them)
     assert memory() == 2000 + 1.3 * (1000 + 400)
     # (100 + 300) epochs x 20 programs x 125 million non-zeros x 2e-9 s
-    assert minutes() == 10 + 34
+    assert minutes(consensus=False) == 10 + 34
+    # Eight more fits, each of half of the cells.
+    assert minutes() == 10 + 167
+    assert minutes(samples={"s": {"simulate": {}}}) == 10 + 34
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,10 @@ def test_the_formulas_of_the_docs():
         ({"precision": "float64"}, {}),
         ({"device": "cuda"}, {}),
         ({}, {"data_mem_size": 10_000, "dataset": {"variable_genes": 2000}}),
+        (
+            {"data_mem_size": 10_000, "dataset": {"variable_genes": 2000}},
+            {"data_mem_size": 10_000, "dataset": {"variable_genes": 2000}, "consensus": False},
+        ),
     ],
 )
 def test_memory_grows_with_what_it_should(more: dict, less: dict):

@@ -43,6 +43,9 @@ WHERE = ("device", "data_mem_size", "threads")
 # Options that only `beta: pmf` has, and options of the labels that guide a Poisson fit.
 PRIOR = ("prior_shape", "prior_rate")
 GUIDE = ("labels", "guide", "guide_layer")
+# A fit by consensus looks at halves with so many cells at the most: programs do not need more, and
+# a fit takes no longer.
+CELLS_OF_A_HALF = 50_000
 # How the variable genes of a data set are found, the usual way first.
 VARIABLE_GENES_BY = ("seurat_v3", "pearson")
 # Options of a data set that are lists of genes, or the path of a file with one.

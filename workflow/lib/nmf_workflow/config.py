@@ -47,6 +47,16 @@ class Config:
     plots: dict[str, Any]
     projections: dict[str, Projection]
 
+    def consensus(self, sample: str, run: str) -> bool:
+        """Whether the layers of a run are those of a consensus; what ``auto`` means for it."""
+        fit = self.runs[run]
+        if fit["search"] is not None:
+            return True  # by which the layers are chosen
+        if fit["consensus"] != "auto":
+            return bool(fit["consensus"])
+        simulated = self.samples[sample].simulate is not None
+        return not simulated and fit["guide"] == 0 and fit["beta"] != "pmf"
+
 
 def load(raw: Mapping[str, Any]) -> Config:
     """Check the config and fill in what it leaves out.

@@ -367,7 +367,7 @@ class Plan:
             # Where the layers are chosen by the data, the size is read from what was chosen.
             chosen |= {"rank": run["layers"][number - 1] if run["search"] is None else 1}
             chosen |= self.normalization(wildcards)
-            chosen |= {"consensus": self.consensus(wildcards)}
+            chosen |= {"consensus": self.config.consensus(wildcards.sample, wildcards.run)}
             if run["beta"] == "pmf":
                 chosen |= {key: run[key] for key in PRIOR}
             if run["guide"] > 0:
@@ -399,16 +399,6 @@ class Plan:
             return f"../../envs/{'gpu' if uses_gpu(device) else 'library'}.yaml"
 
         return file
-
-    def consensus(self, wildcards: Wildcards) -> bool:
-        """Whether the layers are those of a consensus; what ``auto`` means for it."""
-        run = self.config.runs[wildcards.run]
-        if run["search"] is not None:
-            return True  # by which the layers were chosen
-        if run["consensus"] != "auto":
-            return bool(run["consensus"])
-        simulated = self.config.samples[wildcards.sample].simulate is not None
-        return not simulated and run["guide"] == 0 and run["beta"] != "pmf"
 
     def normalization(self, wildcards: Wildcards) -> dict[str, Any]:
         """``normalize``, ``transform`` and ``gene_power``, with what ``auto`` means for each.

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from neuralNMF.options import rank_in_memory
+from neuralNMF.options import CELLS_OF_A_HALF, rank_in_memory
 
 from nmf_workflow.config import Config
 
@@ -22,14 +22,16 @@ BASE_MINUTES = 10
 SECONDS_PER_PRODUCT = 2e-9
 # Epochs' worth of work in the start of a layer.
 START_EPOCHS = 100
+# Fits' worth of work in a layer by consensus: eight of half of the cells, and one.
+FITS_OF_A_CONSENSUS = 5
 # A stored non-zero: its value and its column.
 BYTES_PER_NONZERO = 8
 # Selected genes found in a cell: with fewer than this, Theta_1 weighs more than assumed.
 GENES_IN_A_CELL = 100
 # Copies of Theta_1, the cells' usage of the programs, that a fit holds at a time.
 THETA_COPIES = 4
-# Fits of all cells that the choice of layers is worth.
-FITS_OF_TRIALS = 30
+# Layers by consensus that the choice of layers is worth.
+TRIALS = 6
 # For what the formulas leave out.
 MARGIN = 1.3
 
@@ -50,6 +52,15 @@ class Needs:
         """The runs that have a layer of this number."""
         return [run for run in self.config.runs.values() if len(run["layers"]) >= number]
 
+    def consensus(self, sample: str, number: int) -> bool:
+        """Whether a run of a sample has a layer of this number by consensus."""
+        runs = self.config.runs.items()
+        return any(
+            self.config.consensus(sample, name)
+            for name, run in runs
+            if len(run["layers"]) >= number
+        )
+
     def fit_mem_mb(self, number: int) -> Function:
         """Memory of ``train_layer<number>``."""
         runs = self.runs(number)
@@ -69,12 +80,15 @@ class Needs:
     def held_mb(self, sample: str, number: int, size: float) -> float:
         """What of a data set of some size is in memory at a time: all, or ``data_mem_size`` cells.
 
+        Halves of the cells are held whole, also where all cells are streamed.
         How many genes are found in a cell is not known here; at most all selected ones.
         """
         cells = [run["data_mem_size"] for run in self.runs(number)]
         genes = self.config.samples[sample].dataset["variable_genes"]
         if None in cells or genes is None:
             return size
+        if self.consensus(sample, number):
+            cells.append(CELLS_OF_A_HALF)
         return min(size, max(cells) * genes * BYTES_PER_NONZERO / 1e6)
 
     def fit_runtime(self, number: int) -> Function:
@@ -84,13 +98,14 @@ class Needs:
 
         def runtime(wildcards: Any, input: Any, attempt: int) -> int:
             nonzeros = input.size_mb * 1e6 / BYTES_PER_NONZERO
-            return again(BASE_MINUTES + work * nonzeros * SECONDS_PER_PRODUCT / 60, attempt)
+            fits = FITS_OF_A_CONSENSUS if self.consensus(wildcards.sample, number) else 1
+            return again(BASE_MINUTES + fits * work * nonzeros * SECONDS_PER_PRODUCT / 60, attempt)
 
         return runtime
 
     def sizes_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Minutes of a trial of sizes: so many fits of half of the cells, one after the other."""
-        return again(FITS_OF_TRIALS * self.fit_runtime(1)(wildcards, input, 1), attempt)
+        return again(TRIALS * self.fit_runtime(1)(wildcards, input, 1), attempt)
 
     def gpu(self, number: int) -> Function:
         """GPUs of ``train_layer<number>``: one if the config asks for ``cuda``, else none."""

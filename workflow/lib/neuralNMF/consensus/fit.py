@@ -146,7 +146,7 @@ def _fits_of_halves(
         def found(cells: np.ndarray, number: int) -> list[Found]:
             before = None if previous is None else model_of_cells(previous, cells)
             own = replace(options, seed=options.seed + _STRIDE * number)
-            _log.info("fit %d of a half of the cells", bar.n + 1)
+            _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
             fit = fit_layer(cells_of(dataset, cells), before, own, progress=False, warn=False)
             bar.update()
             return probe.layers(fit, options)

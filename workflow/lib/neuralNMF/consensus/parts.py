@@ -10,13 +10,11 @@ import scipy.sparse as sp
 from neuralNMF.cells.stream import sample_rows
 from neuralNMF.io.dataset import Dataset, held_dataset
 from neuralNMF.io.model import Model
-
-# A half has at most so many cells: programs do not need more, and a fit takes no longer.
-MOST_CELLS = 50_000
+from neuralNMF.options import CELLS_OF_A_HALF
 
 
 def halves(
-    cells: int, splits: int, rng: np.random.Generator, most: int = MOST_CELLS
+    cells: int, splits: int, rng: np.random.Generator, most: int = CELLS_OF_A_HALF
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Draw pairs of random halves of the cells, that have none in common.
 
