@@ -104,7 +104,7 @@ class Needs:
         return runtime
 
     def sizes_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
-        """Minutes of a trial of sizes: so many fits of half of the cells, one after the other."""
+        """Minutes of a trial of sizes: so many layers by consensus, one after the other."""
         return again(TRIALS * self.fit_runtime(1)(wildcards, input, 1), attempt)
 
     def gpu(self, number: int) -> Function:
