@@ -368,7 +368,7 @@ def test_the_config_offers_what_the_library_takes():
     keys = {path: node.get("default") for path, node in schema.all_keys()}
     library = {field.name: field.default for field in fields(LayerOptions)}
     run = load(MINIMAL).runs["main"]
-    assert set(run) - {"layers"} | {"rank", "threads", "labels"} == set(library)
+    assert set(run) - {"layers", "sizes", "search"} | {"rank", "threads", "labels"} == set(library)
     # `auto` is the config's own: which normalization is best, and whether a consensus is sought,
     # depends on the sample, which loss on the programs. The labels are the sample's.
     decided = {"rank", "threads", "labels", "loss", "device", "consensus", *RAW_COUNTS}
