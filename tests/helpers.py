@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from neuralNMF.evidence.matching import matched_cosines
+from neuralNMF.io.dataset import held_dataset
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow" / "scripts"
 
@@ -37,6 +38,17 @@ def agreement(usage, labels, clusters):
     shares = usage / np.maximum(usage.sum(axis=1, keepdims=True), 1e-30)
     groups = KMeans(clusters, n_init=20, random_state=0).fit_predict(shares.astype(np.float64))
     return adjusted_rand_score(labels.astype(str), groups)
+
+
+def dataset_of(counts, **columns):
+    """A data set in memory of counts (N, M), with columns of ``obs``."""
+    totals = counts.sum(axis=1).astype(float)
+    obs = pd.DataFrame(
+        {"total_counts": totals, "selected_counts": totals, **columns},
+        index=[f"cell{i}" for i in range(len(counts))],
+    )
+    var = pd.DataFrame(index=[f"gene{j}" for j in range(counts.shape[1])])
+    return held_dataset(sp.csr_matrix(counts.astype(np.float32)), obs, var, Path("planted.h5ad"))
 
 
 def make_adata(counts, **columns):

@@ -2,34 +2,22 @@
 
 import dataclasses
 import logging
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
-from helpers import cosine, least_cosine
+from helpers import cosine, dataset_of, least_cosine
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.consensus.groups import grouped
 from neuralNMF.consensus.parts import cells_of, halves, model_of_cells, thinned
 from neuralNMF.consensus.replication import Found, replication_table
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
-from neuralNMF.io.dataset import Dataset, held_dataset
+from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model, load_model, save_model
 from neuralNMF.options import REAL_CELLS, LayerOptions
 
 PROGRAMS = 6
-
-
-def dataset_of(counts: np.ndarray, **columns: object) -> Dataset:
-    totals = counts.sum(axis=1).astype(float)
-    obs = pd.DataFrame(
-        {"total_counts": totals, "selected_counts": totals, **columns},
-        index=[f"cell{i}" for i in range(len(counts))],
-    )
-    var = pd.DataFrame(index=[f"gene{j}" for j in range(counts.shape[1])])
-    return held_dataset(sp.csr_matrix(counts.astype(np.float32)), obs, var, Path("planted.h5ad"))
 
 
 def planted(cells: int = 600, genes: int = 60, seed: int = 0) -> tuple[Dataset, np.ndarray]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from neuralNMF.sizes.trial import ERRORS, FINE, Trials
+from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Trials
 
 _log = logging.getLogger(__name__)
 
@@ -81,9 +81,9 @@ def choose_layers(
         if not sizes:
             break
         trial = list(trials.later_layers(model, tuple(layers), sizes))
-        rows = [row for row, _ in trial]
-        tried = pd.concat([tried, pd.DataFrame(rows)], ignore_index=True)
-        further, why = choose_further(pd.DataFrame(rows), model.layers[-1])
+        rows = pd.DataFrame([row for row, _ in trial]).reindex(columns=COLUMNS)
+        tried = pd.concat([tried, rows], ignore_index=True)
+        further, why = choose_further(rows, model.layers[-1])
         reasons.append(why)
         if further is None:
             break
@@ -180,7 +180,7 @@ def choose_further(tried: pd.DataFrame, before: int) -> tuple[int | None, str]:
     reason : str
     """
     layer = int(tried["layer"].iloc[0])
-    fine = tried[tried["status"] == FINE] if "programs" in tried else tried.iloc[:0]
+    fine = tried[tried["status"] == FINE]
     groups = fine[
         (fine["programs"] >= np.floor(_ASKED * fine["size"]))
         & (fine["programs"] >= 2)
