@@ -192,15 +192,24 @@ def test_the_largest_size_whose_programs_are_found_again():
 
 
 # Nine programs beyond the first have brought 0.8, so ten more have to bring 0.8 / 9 / 250 x 10.
-@pytest.mark.parametrize(("error", "size"), [(0.1960, 20), (0.1970, 10), (0.25, 10)])
-def test_further_programs_have_to_explain_something(error: float, size: int):
+@pytest.mark.parametrize(
+    ("error", "size", "words"),
+    [
+        (0.1960, 20, "all found again in other cells."),
+        (0.1970, 10, "lower the held-out error by too little, from 0.2000 to 0.1970 of that of"),
+        (0.25, 10, "raise the held-out error, from 0.2000 to 0.2500 of that of one program."),
+    ],
+)
+def test_further_programs_have_to_explain_something(error: float, size: int, words: str):
     found, reason = choose_first(table(*SOUND, (20, 20, 1.0, error)))
     assert found == size
-    if size == 10:
-        assert (
-            "; 20 programs lower the held-out error by too little, from 0.2000 to "
-            f"{error:.4f} of that of one program." in reason
-        )
+    assert words in reason
+
+
+def test_the_sentence_names_the_first_size_that_is_too_large():
+    reason = choose_first(table(*SOUND, (14, 14, 1.0, 0.3), (20, 20, 1.0, 0.4)))[1]
+    assert "; 14 programs raise" in reason
+    assert choose_first(table(*SOUND, (14, 14, 1.0, 0.3), (20, 20, 1.0, 0.1)))[0] == 20
 
 
 def test_an_error_has_to_fall_by_more_than_its_error_bar():

@@ -126,6 +126,20 @@ def test_home_folder_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert source.path == str(tmp_path / "a.h5")
 
 
+@pytest.mark.parametrize(
+    ("layers", "sizes", "lists", "most"),
+    [
+        ("auto", [2, 10], None, [10, 7, 5]),
+        ([[10, 5], [20], [10, 8, 3]], [10, 20], [[10, 5], [20], [10, 8, 3]], [20, 8, 3]),
+    ],
+)
+def test_what_is_tried_for_layers_chosen_by_the_data(layers, sizes, lists, most):
+    run = load({**MINIMAL, "layers": layers, "sizes": [10, 2, 10]}).runs["main"]
+    assert (run["search"].sizes, run["search"].lists) == (sizes, lists)
+    assert run["layers"] == most
+    assert run["epochs"] == [300] * 3
+
+
 class Wildcards:
     sample = "s"
     run = "main"
@@ -230,6 +244,32 @@ WRONG = [
         "layers is [10, 10]; allowed: a list of whole numbers of at least 1, each",
     ),
     ({"layers": [10, 20]}, "layers is [10, 20]; allowed:"),
+    ({"layers": [[10, 5], [5, 10]]}, "layers is [[10, 5], [5, 10]]; allowed: a list of whole"),
+    ({"layers": [[10, 5], 5]}, "layers is [[10, 5], 5]; allowed: a list of whole numbers"),
+    ({"layers": [[10, 5], []]}, "layers is [[10, 5], []]; allowed: a list of whole numbers"),
+    ({"layers": "best"}, 'layers is "best"; allowed: a list of whole numbers of at least 1,'),
+    ({"sizes": [1]}, "sizes[0] is 1; allowed: a list of whole numbers of at least 2."),
+    ({"sizes": []}, "sizes is empty; allowed: a list of whole numbers of at least 2."),
+    (
+        {"layers": "auto", "epochs": [10, 20]},
+        "epochs has an entry a layer, but how many layers there will be is chosen by the data "
+        "(`layers`); give one value for all layers.",
+    ),
+    (
+        {"runs": {"r": {"layers": [[10, 5], [8]]}}, "lr": [0.1, 0.1]},
+        "lr has an entry a layer, but how many layers there will be is chosen by the data "
+        "(`runs.r.layers`);",
+    ),
+    (
+        {"layers": "auto", "guide": 1},
+        "guide leads the fit by labels, but layers is to be chosen by what is found again in "
+        "other cells; name the layers, or set `guide: 0`.",
+    ),
+    (
+        {"layers": "auto", "consensus": False},
+        "consensus is false, but layers is to be chosen by the programs that are found again in "
+        "other cells; name the layers, or leave `consensus` out.",
+    ),
     ({"joint": "perhaps"}, 'joint is "perhaps"; allowed: true or false.'),
     ({"normalize": "log"}, 'normalize is "log"; allowed: auto, counts, library or variance.'),
     (

@@ -130,8 +130,8 @@ def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
     real = real.drop_duplicates("programs")
     if real.empty and fine["replicated"].isna().all():
         return smallest, (
-            f"Layer 1: {smallest}, the smallest size that was tried: too few cells to see what is "
-            "found again in half of them."
+            f"Layer 1: {smallest}, the smallest size that was tried: there are too few cells to "
+            "see what is found again in half of them."
         )
     if real.empty:
         return smallest, (
@@ -142,8 +142,8 @@ def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
     best, stopped = real.iloc[0], None
     for _, row in real.iloc[1:].iterrows():
         if _gain(row, best)[1]:
-            best = row
-        else:
+            best, stopped = row, None
+        elif stopped is None:
             stopped = row
     size, programs = int(best["size"]), int(best["programs"])
     larger = fine[(fine["programs"] > programs) & (fine["replicated"] < FOUND_AGAIN)]
@@ -151,10 +151,12 @@ def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
         f"Layer 1: {programs} programs ({size} asked for), {_share(best)} found again in other "
         "cells"
     )
-    if stopped is not None and stopped["programs"] > programs:
+    if stopped is not None:
+        lower = stopped["held_out"] < best["held_out"]
         why += (
-            f"; {int(stopped['programs'])} programs lower the held-out error by too little, from "
-            f"{best['held_out']:.4f} to {stopped['held_out']:.4f} of that of one program"
+            f"; {int(stopped['programs'])} programs "
+            f"{'lower the held-out error by too little' if lower else 'raise the held-out error'}, "
+            f"from {best['held_out']:.4f} to {stopped['held_out']:.4f} of that of one program"
         )
     elif len(larger):
         row = larger.iloc[0]

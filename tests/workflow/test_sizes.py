@@ -1,0 +1,93 @@
+"""Runs whose layers are chosen by the data, from config to files."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from harness import ROOT, SMALL, Workflow
+from neuralNMF.io.model import load_model
+
+AUTO = {**SMALL, "layers": "auto", "sizes": [2, 4]}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A run with `layers: auto`, done."""
+    workflow = Workflow(ROOT, tmp_path_factory.mktemp("auto") / "work")
+    workflow.run(config=AUTO)
+    return workflow
+
+
+@pytest.fixture
+def run(finished: Workflow) -> Path:
+    return finished.folder / "results/tiny/main"
+
+
+def chosen(run: Path) -> list[int]:
+    return json.loads((run / "layers.json").read_text(encoding="utf-8"))["layers"]
+
+
+def test_every_file_of_every_chosen_layer(run: Path):
+    depth = len(chosen(run))
+    names = {"layers.json", "sizes.tsv", "programs.tsv", "agreement.tsv", "programs.gmt"}
+    names |= {"sizes/2.tsv", "sizes/4.tsv"}
+    stems = ["sizes", "loss"]
+    for layer in range(1, depth + 1):
+        names |= {f"layer{layer}.h5nnmf", f"programs_l{layer}.tsv", f"starcat_l{layer}.tsv"}
+        stems += [f"theta_l{layer}", f"beta_l{layer}_top"]
+        stems += [f"hierarchy_l{layer}"] if layer > 1 else []
+    names |= {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
+    found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert found == names
+    assert all((run / name).stat().st_size for name in names)
+
+
+def test_the_model_says_why_it_has_its_layers(run: Path):
+    layers = chosen(run)
+    model = load_model(run / f"layer{len(layers)}.h5nnmf")
+    reason = json.loads((run / "layers.json").read_text(encoding="utf-8"))["reason"]
+    assert model.info["chosen_because"] == reason
+    assert reason.startswith("Layer 1: ")
+    assert len(model.layers) == len(layers)
+    assert all(there <= asked for there, asked in zip(model.layers, layers, strict=True))
+
+
+def test_the_table_marks_what_was_chosen(run: Path):
+    tried = pd.read_csv(run / "sizes.tsv", sep="\t")
+    assert {2, 4} <= set(tried.loc[tried["layer"] == 1, "size"])
+    assert tried.loc[tried["chosen"], "size"].tolist() == chosen(run)
+    # What the choice was made by is what the model has.
+    model = load_model(run / f"layer{len(chosen(run))}.h5nnmf")
+    assert tried.loc[tried["chosen"], "programs"].tolist() == model.layers
+
+
+def test_a_second_run_does_nothing(finished: Workflow):
+    assert finished.plan(config=AUTO) == {}
+
+
+def test_one_more_size_is_the_only_one_tried(finished: Workflow):
+    jobs = finished.plan(config={**AUTO, "sizes": [2, 3, 4]})
+    assert jobs["try_size"] == jobs["choose_layers"] == 1
+
+
+def test_lists_plan_their_first_sizes(real: Workflow):
+    result = real.run("--dry-run", config={**SMALL, "layers": [[4, 2], [3], [4, 3]]})
+    jobs = result.jobs
+    assert jobs["try_size"] == 2
+    assert jobs["choose_layers"] == jobs["plot_sizes"] == 1
+    assert not any(rule.startswith("train") for rule in jobs)  # until the layers are chosen
+    for rule in ("rule try_size", "checkpoint choose_layers", "rule plot_sizes"):
+        block = result.text.split(f"{rule}:")[1].split("rule ")[0]
+        stated = re.search(r"resources: (.*)", block).group(1)
+        assert "mem_mb=" in stated
+        assert "runtime=" in stated
+
+
+def test_beside_a_run_with_given_layers(real: Workflow):
+    runs = {"mine": {"layers": [4, 2]}, "auto": {"layers": "auto", "sizes": [2, 4]}}
+    jobs = real.plan(config={**SMALL, "runs": runs})
+    assert jobs["try_size"] == 2
+    assert jobs["train_layer1"] == jobs["train_layer2"] == 1
+    assert jobs["plot_theta"] == jobs["plot_beta"] == jobs["judge_programs"] == 1
