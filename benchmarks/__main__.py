@@ -30,6 +30,7 @@ NAMES = (
     "startup",
     "answer",
     "new_cells",
+    "sizes",
 )
 
 
