@@ -9,7 +9,7 @@ import pytest
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
-WITH_TORCH = ("train_layer", "project")
+WITH_TORCH = ("train_layer", "project", "try_size", "choose_layers")
 MODULES = [f"nmf_workflow.{path.stem}" for path in (WORKFLOW / "lib/nmf_workflow").glob("*.py")]
 
 

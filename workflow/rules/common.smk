@@ -22,13 +22,11 @@ except ConfigError as error:
     # one who wrote the config.
     sys.exit(f"The config cannot be used:\n{error}")
 
-
-def chosen(sample: str, run: str) -> str:
-    """The path of the layers that the data chose for a run; the jobs before it come first."""
-    return checkpoints.choose_layers.get(sample=sample, run=run).output.layers
-
-
-PLAN = Plan(CONFIG, chosen)
+PLAN = Plan(
+    CONFIG,
+    # Where the data choose a run's layers, the jobs of the choice come first.
+    chosen=lambda sample, run: checkpoints.choose_layers.get(sample=sample, run=run).output.layers,
+)
 NEEDS = Needs(CONFIG)
 
 # A param of every rule that computes numbers: an upgrade of the library reruns what it touches.
