@@ -296,7 +296,7 @@ def test_without_consensus_nobody_looks(data):
     assert plain.layers == [5]
 
 
-@pytest.mark.parametrize(("cells", "rank"), [(50, 4), (70, 20)])
+@pytest.mark.parametrize(("cells", "rank"), [(150, 4), (210, 53)])
 def test_too_few_cells_are_fitted_without(cells, rank, caplog):
     dataset, _ = planted(cells)
     with caplog.at_level("WARNING"):

@@ -30,7 +30,7 @@ _STRIDE = 1_000_003
 # Fits are compared by their usage of so many cells at the most.
 _COMPARED_CELLS = 10_000
 # With fewer cells than this, halves of them say nothing.
-_FEWEST_CELLS, _CELLS_A_PROGRAM = 60, 4
+_FEWEST_CELLS, _CELLS_A_PROGRAM = 200, 4
 
 
 @dataclass(frozen=True)
