@@ -316,9 +316,9 @@ def test_the_log_says_nothing_of_what_halves_give_up(data, caplog):
 @pytest.mark.parametrize("kind", [{}, REAL_CELLS, {"beta": "learned", "loss": "nested_poisson"}])
 def test_genes_and_cells_that_a_half_has_no_counts_of(kind):
     rng = np.random.default_rng(0)
-    counts = planted(120)[0].rows(0, 120).toarray()
+    counts = planted(240)[0].rows(0, 240).toarray()
     counts[:, :8] = 0
-    counts[rng.integers(120, size=8), np.arange(8)] = 1  # one half has none
+    counts[rng.integers(240, size=8), np.arange(8)] = 1  # one half has none
     counts[:, 8] = 3  # does not vary
     found = add_layer(dataset_of(counts), None, options(7, epochs=5, **kind), progress=False)
     assert np.isfinite(found.replication["replication"]).all()

@@ -41,6 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 
 def test_every_file_that_the_readme_names(finished: Workflow):
     names = {"layer1.h5nnmf", "layer2.h5nnmf", "programs_l1.tsv", "programs_l2.tsv"}
+    names |= {"programs.gmt", "starcat_l1.tsv", "starcat_l2.tsv"}
     for stem in ("loss", "theta_l1", "theta_l2", "hierarchy_l2", "beta_l1_top", "beta_l2_top"):
         names |= {f"{stem}.png", f"{stem}.pdf"}
     expected = {"data/tiny.npz", "data/tiny.h5"}
