@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import dataset_of
+from neuralNMF.consensus.held_out import HeldOut, overdispersion
 from neuralNMF.errors import InputError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.choice import load_layers, save_layers
@@ -14,7 +15,6 @@ from neuralNMF.io.tables import read_table, write_table
 from neuralNMF.options import REAL_CELLS, LayerOptions
 from neuralNMF.plots.sizes import plot_sizes
 from neuralNMF.sizes.choose import _further, _near, choose_first, choose_further, choose_layers
-from neuralNMF.sizes.held_out import HeldOut, overdispersion
 from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Trials
 
 FINE_PROGRAMS, COARSE_PROGRAMS = 6, 3

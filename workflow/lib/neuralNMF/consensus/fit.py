@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from tqdm import tqdm
 
 from neuralNMF.cells.stream import sample_rows
+from neuralNMF.consensus.gain import held_out_gains
 from neuralNMF.consensus.groups import grouped
 from neuralNMF.consensus.parts import cells_of, halves, model_of_cells
 from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
@@ -60,7 +61,12 @@ class Probe:
 
 
 def add_layer(
-    dataset: Dataset, previous: Model | None, options: LayerOptions, *, progress: bool = True
+    dataset: Dataset,
+    previous: Model | None,
+    options: LayerOptions,
+    *,
+    gains: bool = True,
+    progress: bool = True,
 ) -> Model:
     """Add a layer of programs to a model: by one fit, or by the consensus of several.
 
@@ -73,6 +79,8 @@ def add_layer(
     ----------
     dataset, previous, options, progress
         As for `fit_layer`.
+    gains : bool
+        Whether the programs' held-out gains are measured too, where halves are looked at.
 
     Returns
     -------
@@ -105,6 +113,10 @@ def add_layer(
     model = fit_layer(dataset, previous, options, programs=groups.programs, progress=progress)
     found = probe.layers(model, options)
     model.replication = replication_table(found, pairs, starts)
+    if gains:
+        with threads_of_a_fit(options.threads) as threads:
+            measured = held_out_gains(dataset, model, rng, threads)
+        model.replication["held_out_gain"] = np.concatenate(measured)
     _tell(model, options)
     return model
 

@@ -13,12 +13,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from neuralNMF.consensus.fit import add_layer
+from neuralNMF.consensus.held_out import SPLITS, HeldOut
 from neuralNMF.errors import NeuralNMFError
 from neuralNMF.evidence.usage import effective_number
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
-from neuralNMF.sizes.held_out import SPLITS, HeldOut
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +101,8 @@ class Trials:
         """The model with layers of these sizes."""
         model = None
         for size in sizes:
-            model = add_layer(self.dataset, model, replace(self.options, rank=size), progress=False)
+            options = replace(self.options, rank=size)
+            model = add_layer(self.dataset, model, options, gains=False, progress=False)
         assert model is not None
         return model
 
@@ -112,7 +113,7 @@ class Trials:
         start, model = time.perf_counter(), None
         try:
             options = replace(self.options, rank=size)
-            model = add_layer(self.dataset, previous, options, progress=False)
+            model = add_layer(self.dataset, previous, options, gains=False, progress=False)
             row |= _figures(model)
             if previous is None:
                 errors = self._errors(model, options)

@@ -82,7 +82,7 @@ class HeldOut:
         rank = max(1, min(_RANK, *(size // 4 for size in part.shape)))
         whole = fit_layer(part, None, replace(self._options, rank=rank), progress=False)
         excess = overdispersion(part, whole)
-        self._splits = [_with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
+        self._splits = [with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
         one = np.ones((1, dataset.shape[1]))
         self._of_one = np.array([self._error(*split, one) for split in self._splits])
 
@@ -112,7 +112,7 @@ class HeldOut:
         return held.error(counts, CellUsage(theta, own.cell_scale))
 
 
-def _with_counts(one: Dataset, other: Dataset) -> tuple[Dataset, Dataset]:
+def with_counts(one: Dataset, other: Dataset) -> tuple[Dataset, Dataset]:
     """Both halves without the cells that one of them has no counts of, which have no scale."""
     sizes = [half.obs["selected_counts"].to_numpy() for half in (one, other)]
     there = np.flatnonzero(np.minimum(*sizes) > 0)
