@@ -152,7 +152,9 @@ def test_a_missing_column_or_class_is_said(tmp_path):
         rank=2, beta="learned", loss="nested_poisson", guide=1.0, labels="type", threads=1
     )
     dataset = dataset_of(counts, truth, tmp_path / "d.h5ad")
-    with pytest.raises(InputError, match="no column 'type' in obs of d.h5ad; it has .*kind"):
+    with pytest.raises(
+        InputError, match="no column 'type' to take labels from; the columns are: .*kind"
+    ):
         fit_layer(dataset, None, options, progress=False)
     dataset = dataset_of(counts, np.where(truth == "T", "T", ""), tmp_path / "one.h5ad")
     options = LayerOptions(**{**vars(options), "labels": "kind"})

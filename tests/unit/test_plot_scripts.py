@@ -73,7 +73,7 @@ BETA = {
 
 
 def test_theta(rule, tmp_path):
-    assert rule("plot_theta.py", outputs=THETA, labels="lineage", max_cells=50) == ""
+    assert rule("plot_theta.py", outputs=THETA, labels="lineage", max_cells=50, first=1) == ""
     files = [tmp_path / name for names in THETA.values() for name in names]
     assert all(file.stat().st_size > 1000 for file in files)
     assert len({file.read_bytes() for file in files}) == len(files)
@@ -82,7 +82,7 @@ def test_theta(rule, tmp_path):
 
 def test_a_missing_label_column_ends_in_one_sentence(rule, tmp_path):
     with pytest.raises(SystemExit) as end:
-        rule("plot_theta.py", outputs=THETA, labels="celltype", max_cells=50)
+        rule("plot_theta.py", outputs=THETA, labels="celltype", max_cells=50, first=1)
     assert end.value.code == 1
     log = (tmp_path / "log.txt").read_text()
     assert "no column 'celltype'" in log and "lineage" in log
@@ -91,7 +91,7 @@ def test_a_missing_label_column_ends_in_one_sentence(rule, tmp_path):
 
 
 def test_beta(rule, tmp_path):
-    rule("plot_beta.py", outputs=BETA, top_n=4, max_thresh=500)
+    rule("plot_beta.py", outputs=BETA, top_n=4, max_thresh=500, first=1)
     assert all((tmp_path / name).exists() for names in BETA.values() for name in names)
     fine, coarse = (pd.read_csv(tmp_path / name, sep="\t") for name in BETA["tables"])
     assert len(fine) == 5 * 4 and len(coarse) == 3 * 4
