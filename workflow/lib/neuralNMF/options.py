@@ -46,6 +46,9 @@ GUIDE = ("labels", "guide", "guide_layer")
 # A fit by consensus looks at halves with so many cells at the most: programs do not need more, and
 # a fit takes no longer.
 CELLS_OF_A_HALF = 50_000
+# Layers that are chosen by the data: how many there may be, and which part of a layer's programs
+# the next one has at the most.
+DEEPEST, COARSER = 3, 0.67
 # How the variable genes of a data set are found, the usual way first.
 VARIABLE_GENES_BY = ("seurat_v3", "pearson")
 # Options of a data set that are lists of genes, or the path of a file with one.

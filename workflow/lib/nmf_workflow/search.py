@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Layers that ``layers: auto`` may end with.
-DEEPEST = 3
-# At most this part of a layer's programs are those of the next one.
-_COARSER = 0.67
+from neuralNMF.options import COARSER, DEEPEST
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ def settle_layers(fit: Mapping[str, Any]) -> dict[str, Any]:
         sizes = sorted(set(fit["sizes"]))
         bounds = [sizes[-1]]
         while len(bounds) < DEEPEST:
-            bounds.append(max(1, min(bounds[-1] - 1, round(_COARSER * bounds[-1]))))
+            bounds.append(max(1, min(bounds[-1] - 1, round(COARSER * bounds[-1]))))
         return {**fit, "search": Search(sizes, None), "layers": bounds}
     deepest = max(map(len, layers))
     bounds = [max(each[n] for each in layers if len(each) > n) for n in range(deepest)]

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from neuralNMF.evidence.matching import unit_columns
 
@@ -84,6 +82,10 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: 
 
 def _labels(units: np.ndarray) -> np.ndarray:
     """The group of every program, by average linkage of the correlations of their usage."""
+    # Only here: every training job imports this module, and most of the fits are no consensus.
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
     if units.shape[1] == 1:
         return np.ones(1, dtype=int)
     distances = np.clip(1.0 - units.T @ units, 0.0, 2.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neuralNMF.options import COARSER, DEEPEST
 from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Trials
 
 _log = logging.getLogger(__name__)
@@ -22,11 +23,8 @@ _ERROR_BARS, _ELBOW = 2.0, 0.004
 _ASKED = 0.9
 # Coarse programs that a fine one is part of, on average: more is no grouping.
 _PARENTS = 1.5
-# A further layer groups: it has at most this share of the programs of the one before.
-_COARSER = 0.67
 # Sizes of further layers that are tried, as shares of the layer before.
-_SHARES = (0.67, 0.5, 0.4, 0.33, 0.25, 0.2)
-DEEPEST = 3
+_SHARES = (COARSER, 0.5, 0.4, 0.33, 0.25, 0.2)
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def choose_further(tried: pd.DataFrame, before: int) -> tuple[int | None, str]:
     groups = fine[
         (fine["programs"] >= np.floor(_ASKED * fine["size"]))
         & (fine["programs"] >= 2)
-        & (fine["programs"] <= np.ceil(_COARSER * before))
+        & (fine["programs"] <= np.ceil(COARSER * before))
         & (fine["parents"] <= _PARENTS)
     ]
     for least in (1.0, FOUND_AGAIN):
