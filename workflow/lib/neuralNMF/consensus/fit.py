@@ -51,7 +51,8 @@ class Probe:
     def layers(self, model: Model, options: LayerOptions) -> list[Found]:
         """Every layer of a model, by the usage that its programs have in these cells."""
         with threads_of_a_fit(options.threads) as threads:
-            usage = held_programs(model, threads=threads).usage(self.counts, self.totals).theta
+            held = held_programs(model, threads=threads)
+            usage = held.usage(held.prepared(self.counts, self.totals)).theta
         layers = []
         scale = model.var["gene_scale"].to_numpy()
         for number, beta in enumerate(model.betas):

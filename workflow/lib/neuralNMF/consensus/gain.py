@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from neuralNMF.evidence.support import support
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import POISSON
-from neuralNMF.projection.programs import CellUsage, HeldPrograms, held_programs
+from neuralNMF.projection.programs import HeldPrograms, held_programs
 from neuralNMF.threads import Threads
 
 # Cells that gains are measured on, at the most; a usage by the Poisson likelihood takes longer.
@@ -50,36 +51,29 @@ def held_out_gains(
     part = cells_of(dataset, chosen)
     excess = overdispersion(part, replace(model, thetas=[model.thetas[0][chosen]]))
     halves = with_counts(*thinned(part, excess, rng))
-    # With all genes there, a cell's scale does not depend on the programs.
-    scale = _usage(_held(model, model.betas[0], threads), halves[1]).cell_scale
+    # The counts' scale is that of the model, whichever of its programs are held.
+    whole = _held(model, model.betas[0], threads)
+    seen, unseen = (
+        whole.prepared(half.rows(0, half.shape[0]), half.obs["total_counts"].to_numpy(np.float64))
+        for half in halves
+    )
+
+    def error(beta: np.ndarray) -> float:
+        held = _held(model, beta, threads)
+        return held.error(unseen, held.usage(seen).theta)
+
     gains = []
     for beta, usage in zip(model.betas, model.usages, strict=True):
-        everything = _error(_held(model, beta, threads), halves, scale)
-        without = [
-            _error(_held(model, np.delete(beta, program, axis=0), threads), halves, scale)
-            for program in range(len(beta))
-        ]
-        gain = np.array(without) / everything - 1
+        without = [error(np.delete(beta, program, axis=0)) for program in range(len(beta))]
+        gain = np.array(without) / error(beta) - 1
         gains.append(np.where(support(usage[chosen]) >= _LEAST_SUPPORT, gain, np.nan))
     return gains
 
 
-def _held(model: Model, beta: np.ndarray, threads: Threads) -> HeldPrograms:
+def _held(model: Model, beta: np.ndarray, threads: Threads) -> HeldPrograms[Any]:
     """Programs (k, M) as the only layer of a model."""
     if not len(beta):
         beta = np.zeros((1, beta.shape[1]))
     info = {**model.info, "usage_weights": [1.0]}
     alone = replace(model, thetas=[np.empty((0, len(beta)))], betas=[beta], info=info)
     return held_programs(alone, threads=threads)
-
-
-def _usage(held: HeldPrograms, half: Dataset) -> CellUsage:
-    totals = half.obs["total_counts"].to_numpy(np.float64)
-    return held.usage(half.rows(0, half.shape[0]), totals)
-
-
-def _error(held: HeldPrograms, halves: tuple[Dataset, Dataset], scale: np.ndarray) -> float:
-    """Of the second half, whose cells have a scale (n,), by the usage that the first half gives."""
-    train, test = halves
-    counts = test.rows(0, test.shape[0])
-    return held.error(counts, CellUsage(_usage(held, train).theta, scale))

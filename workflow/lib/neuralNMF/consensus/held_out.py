@@ -12,7 +12,7 @@ from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
-from neuralNMF.projection.programs import CellUsage, held_programs
+from neuralNMF.projection.programs import held_programs
 from neuralNMF.solvers.nnls import nnls
 
 SPLITS = 3
@@ -106,10 +106,11 @@ class HeldOut:
         """Of the test half, with the usage that the cells have by their train half."""
         options = replace(self._options, rank=len(programs))
         model = fit_layer(train, None, options, programs=programs, progress=False)
-        held, counts = held_programs(model), test.rows(0, test.shape[0])
-        own = held.usage(counts, test.obs["total_counts"].to_numpy(np.float64))
-        theta = model.thetas[0].astype(np.float64)
-        return held.error(counts, CellUsage(theta, own.cell_scale))
+        held = held_programs(model)
+        cells = held.prepared(
+            test.rows(0, test.shape[0]), test.obs["total_counts"].to_numpy(np.float64)
+        )
+        return held.error(cells, model.thetas[0].astype(np.float64))
 
 
 def with_counts(one: Dataset, other: Dataset) -> tuple[Dataset, Dataset]:

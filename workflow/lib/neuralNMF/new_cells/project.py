@@ -112,7 +112,7 @@ def _usage_of_input(
             there = counts[:, match.columns]
             there.sort_indices()
             selected.append(_totals(there))
-            usage = held.usage(there, totals[-1])
+            usage = held.usage(held.prepared(there, totals[-1]))
             thetas.append(usage.theta.astype(model.thetas[0].dtype))
             scales.append(usage.cell_scale)
             bar.update(counts.shape[0])

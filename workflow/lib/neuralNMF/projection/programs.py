@@ -11,7 +11,7 @@ Theta_l. The weights w_l say which layers' errors training lowered by Theta_1 (`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,13 +50,22 @@ class CellUsage:
     cell_scale: np.ndarray
 
 
-class HeldPrograms(Protocol):
+class Prepared(Protocol):
+    """Cells made ready for programs that are held: once for all programs of one scale."""
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Factor of each cell, where the model's genes are all there: float64, (n,)."""
+
+
+Cells = TypeVar("Cells", bound=Prepared)
+
+
+class HeldPrograms(Protocol[Cells]):
     """Programs that are held, of either kind of model."""
 
-    def usage(
-        self, counts: sp.csr_matrix, totals: np.ndarray, start: np.ndarray | None = None
-    ) -> CellUsage:
-        """The usage of cells.
+    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> Cells:
+        """Make cells ready.
 
         Parameters
         ----------
@@ -64,12 +73,28 @@ class HeldPrograms(Protocol):
             Of the genes that are held, in their order, with sorted indices.
         totals : ndarray of float64, (n,)
             Counts of each cell over all genes of its input.
+        """
+
+    def usage(self, cells: Cells, start: np.ndarray | None = None) -> CellUsage:
+        """The usage of cells.
+
+        Parameters
+        ----------
+        cells : Prepared
         start : ndarray or None, (n, k_1)
             Usage that is near, in the units of the result.
         """
 
-    def error(self, counts: sp.csr_matrix, cells: CellUsage) -> float:
-        """Squared error or deviance of the last layer, summed over cells and genes."""
+    def error(self, cells: Cells, theta: np.ndarray) -> float:
+        """Squared error or deviance of the last layer, summed over cells and genes.
+
+        Parameters
+        ----------
+        cells : Prepared
+            With all genes of the model.
+        theta : ndarray of float64, (n, k_1)
+            Their Theta_1.
+        """
 
 
 def usage_weights(options: LayerOptions, depth: int) -> list[float]:
@@ -92,7 +117,7 @@ def usage_weights(options: LayerOptions, depth: int) -> list[float]:
 
 def held_programs(
     model: Model, genes: np.ndarray | None = None, threads: Threads = SERIAL
-) -> HeldPrograms:
+) -> HeldPrograms[Any]:
     """The programs of a model, held, on all of its genes or some of them.
 
     Parameters
@@ -125,6 +150,14 @@ def held_programs(
     weights = np.array(model.info["usage_weights"], dtype=np.float64)
     kind = PoissonPrograms if model.info["loss"] in POISSON else SquarePrograms
     return kind(model, columns, behind, weights, threads)
+
+
+@dataclass(frozen=True)
+class SquareCells:
+    """Cells for `SquarePrograms`: their scale, and X'."""
+
+    scale: np.ndarray
+    products: Products
 
 
 class SquarePrograms:
@@ -160,31 +193,39 @@ class SquarePrograms:
         )
         self._last = torch.from_numpy(np.ascontiguousarray(there[-1]))
 
-    def usage(
-        self, counts: sp.csr_matrix, totals: np.ndarray, start: np.ndarray | None = None
-    ) -> CellUsage:
-        """See `HeldPrograms.usage`; ``start`` is not needed."""
+    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> SquareCells:
+        """See `HeldPrograms.prepared`."""
         cells = np.ones(counts.shape[0])
         if self._target is not None:
             cells[totals > 0] = self._target / totals[totals > 0]
-        cross = self._products(counts, cells).times(self._right)
-        return CellUsage(nnls(self._gram, cross, threads=self._threads).numpy(), cells)
-
-    def error(self, counts: sp.csr_matrix, cells: CellUsage) -> float:
-        """See `HeldPrograms.error`."""
-        products = self._products(counts, cells.cell_scale)
-        theta = torch.from_numpy(cells.theta)
-        fit = (products.times(self._last) * theta).sum()
-        square = ((theta @ (self._last.T @ self._last)) * theta).sum()
-        return products.square_sum - 2 * fit.item() + square.item()
-
-    def _products(self, counts: sp.csr_matrix, cells: np.ndarray) -> Products:
         scaling = Scaling(cells, self._genes, self._transform, np.float64)
         values = scaling.values(counts.data, counts.indptr, 0, counts.shape[0])
         matrix = sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
-        return rows_products(
+        products = rows_products(
             matrix, scaling.outer_cells, self._genes, dtype=torch.float64, threads=self._threads
         )
+        return SquareCells(cells, products)
+
+    def usage(self, cells: SquareCells, start: np.ndarray | None = None) -> CellUsage:
+        """See `HeldPrograms.usage`; ``start`` is not needed."""
+        cross = cells.products.times(self._right)
+        return CellUsage(nnls(self._gram, cross, threads=self._threads).numpy(), cells.scale)
+
+    def error(self, cells: SquareCells, theta: np.ndarray) -> float:
+        """See `HeldPrograms.error`."""
+        usage = torch.from_numpy(theta)
+        fit = (cells.products.times(self._last) * usage).sum()
+        square = ((usage @ (self._last.T @ self._last)) * usage).sum()
+        return cells.products.square_sum - 2 * fit.item() + square.item()
+
+
+@dataclass(frozen=True)
+class PoissonCells:
+    """Cells for `PoissonPrograms`: their counts, these in all, and the cells' scale."""
+
+    counts: sp.csr_matrix
+    sizes: np.ndarray
+    scale: np.ndarray
 
 
 class PoissonPrograms:
@@ -218,23 +259,29 @@ class PoissonPrograms:
             everywhere, self._mass, out=np.zeros_like(everywhere), where=self._mass > 0
         )
 
-    def usage(
-        self, counts: sp.csr_matrix, totals: np.ndarray, start: np.ndarray | None = None
-    ) -> CellUsage:
-        """See `HeldPrograms.usage`."""
+    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> PoissonCells:
+        """See `HeldPrograms.prepared`; the totals are not needed."""
         sizes = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        # Copies: for arrays that cannot be written the loop would be compiled once more.
+        types = np.float64, np.int32, np.int64
+        parts = counts.data, counts.indices, counts.indptr
+        arrays = tuple(part.astype(kind) for part, kind in zip(parts, types, strict=True))
+        own = sp.csr_matrix(arrays, shape=counts.shape)
+        return PoissonCells(own, sizes, self._target / np.where(sizes > 0, sizes, self._target))
+
+    def usage(self, cells: PoissonCells, start: np.ndarray | None = None) -> CellUsage:
+        """See `HeldPrograms.usage`."""
+        counts, sizes = cells.counts, cells.sizes
         expected = np.zeros((counts.shape[0], self._mass.size))
         if start is not None:
             expected[:] = start * (sizes / self._target)[:, None]
-        # Copies: for arrays that cannot be written the loop would be compiled once more.
-        types = np.int64, np.int32, np.float64
-        parts = counts.indptr, counts.indices, counts.data
-        arrays = [part.astype(kind) for part, kind in zip(parts, types, strict=True)]
         self._threads.run(
             lambda first, past: poisson_usage_rows(
                 first,
                 past,
-                *arrays,
+                counts.indptr,
+                counts.indices,
+                counts.data,
                 self._padded,
                 self._weights,
                 self._mass,
@@ -249,14 +296,15 @@ class PoissonPrograms:
         rates = expected * self._mass
         there = rates.sum(1)
         whole = (rates * self._whole).sum(1)
-        sizes *= np.divide(whole, there, out=np.ones_like(there), where=there > 0) / self._target
+        sizes = sizes * np.divide(whole, there, out=np.ones_like(there), where=there > 0)
+        sizes /= self._target
         positive = np.where(sizes > 0, sizes, 1.0)
         return CellUsage(expected / positive[:, None], 1.0 / positive)
 
-    def error(self, counts: sp.csr_matrix, cells: CellUsage) -> float:
+    def error(self, cells: PoissonCells, theta: np.ndarray) -> float:
         """See `HeldPrograms.error`."""
         held = rows_counts(
-            counts, 1.0 / cells.cell_scale, dtype=torch.float64, threads=self._threads
+            cells.counts, 1.0 / cells.scale, dtype=torch.float64, threads=self._threads
         )
-        theta, last = torch.from_numpy(cells.theta), torch.from_numpy(self._programs[-1])
-        return deviance_of(held.rates(theta, last), theta, last, held)
+        usage, last = torch.from_numpy(theta), torch.from_numpy(self._programs[-1])
+        return deviance_of(held.rates(usage, last), usage, last, held)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from neuralNMF.io.model import Model
 from neuralNMF.options import POISSON
 from neuralNMF.projection.labels import predicted_labels
 from neuralNMF.projection.programs import (
-    CellUsage,
     HeldPrograms,
+    Prepared,
     held_programs,
     usage_weights,
 )
@@ -50,7 +51,7 @@ def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
     model.info["usage_weights"] = _weights(context, trained)
     held = held_programs(model, threads=context.place.threads)
     if guide is not None:
-        usage = np.concatenate([cells.theta for _, cells in usage_of_dataset(dataset, held)])
+        usage = np.concatenate([theta for _, _, theta in usage_of_dataset(dataset, held)])
         for theta in model.thetas[1 : guide.layer]:
             usage = usage @ theta
         model.info["classifier"] = guide.classifier_of(usage)
@@ -79,7 +80,7 @@ def _weights(context: FitContext, trained: bool) -> list[float]:
 
 
 def settle_usage(
-    model: Model, dataset: Dataset, held: HeldPrograms, least_support: float = 0.0
+    model: Model, dataset: Dataset, held: HeldPrograms[Any], least_support: float = 0.0
 ) -> float | None:
     """Bring Theta_1 of a model to its minimum for the model's programs; changes the model.
 
@@ -101,11 +102,9 @@ def settle_usage(
         Squared error or deviance of the last layer afterwards; None where all was left.
     """
     theta, error = np.empty_like(model.thetas[0]), 0.0
-    for part, cells in usage_of_dataset(dataset, held, model.thetas[0]):
-        theta[part] = cells.theta
-        rounded = CellUsage(theta[part].astype(np.float64), cells.cell_scale)
-        error += held.error(dataset.rows(part.start, part.stop), rounded)
-        dataset.release()
+    for part, cells, exact in usage_of_dataset(dataset, held, model.thetas[0]):
+        theta[part] = exact  # rounded to the precision of the fit
+        error += held.error(cells, theta[part].astype(np.float64))
     before, after = (
         np.concatenate(layer_supports([first, *model.thetas[1:]]))
         for first in (model.thetas[0], theta)
@@ -121,8 +120,8 @@ def settle_usage(
 
 
 def usage_of_dataset(
-    dataset: Dataset, held: HeldPrograms, start: np.ndarray | None = None
-) -> Iterator[tuple[slice, CellUsage]]:
+    dataset: Dataset, held: HeldPrograms[Any], start: np.ndarray | None = None
+) -> Iterator[tuple[slice, Prepared, np.ndarray]]:
     """The usage of all cells of a data set, some at a time.
 
     Parameters
@@ -137,11 +136,14 @@ def usage_of_dataset(
     ------
     part : slice
         Which cells.
-    cells : CellUsage
+    cells : Prepared
+        These cells.
+    theta : ndarray of float64, (n, k_1)
+        Their Theta_1.
     """
     totals = dataset.obs["total_counts"].to_numpy(np.float64)
     for first in range(0, dataset.shape[0], _CHUNK):
         part = slice(first, min(first + _CHUNK, dataset.shape[0]))
-        near = None if start is None else start[part]
-        yield part, held.usage(dataset.rows(part.start, part.stop), totals[part], near)
+        cells = held.prepared(dataset.rows(part.start, part.stop), totals[part])
+        yield part, cells, held.usage(cells, None if start is None else start[part]).theta
         dataset.release()
