@@ -226,11 +226,10 @@ def _blocks(
         return lambda: held
 
     def stream() -> Iterator[tuple[int, int, Block]]:
-        indices, data = dataset.map()
         for inside in _whole_blocks(borders, data_mem_size):
             start, stop = int(inside[0]), int(inside[-1])
-            part = slice(dataset.indptr[start], dataset.indptr[stop])
-            arrays = dataset.indptr[start : stop + 1], indices[part], data[part]
+            indices, data = dataset.part(int(dataset.indptr[start]), int(dataset.indptr[stop]))
+            arrays = dataset.indptr[start : stop + 1], indices, data
             yield start, stop, make(start, stop, arrays, inside - start)
             dataset.release()
 

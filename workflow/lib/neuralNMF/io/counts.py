@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.checksums import check_whole
 from neuralNMF.io.contents import Contents
 from neuralNMF.io.faults import readable
 from neuralNMF.io.first_bytes import head_of, refuse_other
@@ -216,6 +217,8 @@ def open_counts(
         _refuse_layer(path, layer)
         return _reader(path, read_mtx(path, temporary))
     if is_hdf5(path):
+        with readable(path):
+            check_whole(path)
         file = open_hdf5(path)
         try:
             return _reader(path, _read_hdf5(path, file, layer, temporary))

@@ -3,7 +3,6 @@
 docs/architecture.md has the layout, under "Dataset".
 """
 
-import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +12,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.checksums import Checksums, read_checksums
 from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
 from neuralNMF.io.elements import read_elem, read_table
+from neuralNMF.io.faults import BROKEN
+from neuralNMF.io.stored_counts import StoredCounts
 
 __all__ = ["Dataset", "DatasetWriter", "held_dataset", "open_dataset", "write_dataset"]
 
@@ -39,8 +41,8 @@ class Dataset:
         One row a gene; its index: the gene ids.
     indptr : ndarray of int64, (N + 1,)
         Where each cell begins among the non-zero counts.
-    indices_offset, data_offset : int
-        Bytes from the file's beginning to the column numbers and to the counts.
+    stored : StoredCounts or None
+        The non-zero counts and their genes in the file; None of a data set in memory.
     """
 
     path: Path
@@ -49,9 +51,7 @@ class Dataset:
     obs: pd.DataFrame
     var: pd.DataFrame
     indptr: np.ndarray
-    indices_offset: int
-    data_offset: int
-    _pages: mmap.mmap | None = field(default=None, repr=False)
+    stored: StoredCounts | None = None
     _held: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
@@ -63,41 +63,49 @@ class Dataset:
             The gene of each non-zero count, rising within a cell.
         data : ndarray of float32, (nnz,)
             The counts.
+
+        Raises
+        ------
+        InputError
+            The file was damaged, replaced or cut off since it was written or opened.
+        """
+        return self._held or self._in_file().read()
+
+    def part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Map the non-zeros ``first`` to ``last`` of the arrays that `read` gives, read-only.
+
+        Raises
+        ------
+        InputError
+            As `read`; each byte is looked at when it is asked for first.
         """
         if self._held is not None:
-            return self._held
-        indices = np.fromfile(self.path, np.int32, self.nnz, offset=self.indices_offset)
-        data = np.fromfile(self.path, np.float32, self.nnz, offset=self.data_offset)
-        return indices, data
+            return self._held[0][first:last], self._held[1][first:last]
+        return self._in_file().part(first, last)
 
     def map(self) -> tuple[np.ndarray, np.ndarray]:
         """Map the same two arrays as `read` gives into memory, read-only."""
-        if self._held is not None:
-            return self._held
-        if self.nnz == 0:
-            return np.empty(0, np.int32), np.empty(0, np.float32)
-        if self._pages is None:
-            with self.path.open("rb") as file:
-                self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        indices = np.frombuffer(self._pages, np.int32, self.nnz, self.indices_offset)
-        data = np.frombuffer(self._pages, np.float32, self.nnz, self.data_offset)
-        return indices, data
+        return self.part(0, self.nnz)
 
     def release(self) -> None:
         """Give mapped pages back to the system, where it can; the map stays valid."""
-        if self._pages is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._pages.madvise(mmap.MADV_DONTNEED)
+        if self.stored is not None:
+            self.stored.release()
+
+    def _in_file(self) -> StoredCounts:
+        assert self.stored is not None
+        return self.stored
 
     def rows(self, start: int, stop: int) -> sp.csr_matrix:
         """Counts of cells `start` to `stop`, (stop - start, M), from the map without a copy."""
-        indices, data = self.map()
         first, last = int(self.indptr[start]), int(self.indptr[stop])
+        indices, data = self.part(first, last)
         indptr = self.indptr[start : stop + 1] - first
         if last - first <= np.iinfo(np.int32).max:
             indptr = indptr.astype(np.int32)  # the type of the indices, as scipy's kernels want it
         counts = sp.csr_matrix((stop - start, self.shape[1]), dtype=np.float32)
         # Set here, not given to the constructor, which copies a slice of a larger array.
-        counts.data, counts.indices, counts.indptr = data[first:last], indices[first:last], indptr
+        counts.data, counts.indices, counts.indptr = data, indices, indptr
         counts.has_sorted_indices = True
         counts.has_canonical_format = True
         return counts
@@ -119,7 +127,7 @@ def held_dataset(
     """
     arrays = counts.indices.astype(np.int32, copy=False), counts.data.astype(np.float32, copy=False)
     indptr = counts.indptr.astype(np.int64)
-    return Dataset(path, counts.shape, counts.nnz, obs, var, indptr, 0, 0, _held=arrays)
+    return Dataset(path, counts.shape, counts.nnz, obs, var, indptr, _held=arrays)
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -138,21 +146,26 @@ def open_dataset(path: str | Path) -> Dataset:
     Raises
     ------
     InputError
-        The file is missing, or was not laid out by this library.
+        The file is missing or damaged, or was not laid out by this library.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no data set '{path}': create it with create_dataset.")
     try:
+        sums = read_checksums(path)
+        if sums is not None:
+            sums.check_start()
         with h5py.File(path, "r") as file:
-            return _open(path, file)
-    except (OSError, KeyError, TypeError) as error:
+            return _open(path, file, sums)
+    except InputError:
+        raise
+    except BROKEN as error:
         raise InputError(
             f"'{path}' is not a whole data set file ({error}): make it again with create_dataset."
         ) from error
 
 
-def _open(path: Path, file: h5py.File) -> Dataset:
+def _open(path: Path, file: h5py.File, sums: Checksums | None) -> Dataset:
     group = file["X"]
     stored = {name: group[name] for name in ("data", "indices", "indptr")}
     wanted = {"data": np.float32, "indices": np.int32}
@@ -165,13 +178,24 @@ def _open(path: Path, file: h5py.File) -> Dataset:
                 f"'{path}' holds '{name}' of X as {array.dtype}, compressed or in chunks, which "
                 "cannot be memory-mapped: make the data set again with create_dataset."
             )
+    obs, var = read_table(file["obs"]), read_elem(file["var"])
+    indptr = stored["indptr"][:].astype(np.int64)
+    if (
+        (len(obs), len(var), stored["indices"].shape) != (cells, genes, (nnz,))
+        or (indptr.size, indptr[0], indptr[-1]) != (cells + 1, 0, nnz)
+        or (np.diff(indptr) < 0).any()
+    ):
+        raise InputError(
+            f"'{path}' has parts that do not fit together (the matrix X, obs and var): make the "
+            "data set again with create_dataset."
+        )
+    offsets = [stored[name].id.get_offset() or 0 for name in ("indices", "data")]
     return Dataset(
         path=path,
         shape=(cells, genes),
         nnz=nnz,
-        obs=read_table(file["obs"]),
-        var=read_elem(file["var"]),
-        indptr=stored["indptr"][:].astype(np.int64),
-        indices_offset=stored["indices"].id.get_offset() or 0,
-        data_offset=stored["data"].id.get_offset() or 0,
+        obs=obs,
+        var=var,
+        indptr=indptr,
+        stored=StoredCounts(path, nnz, genes, offsets[0], offsets[1], sums),
     )

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.checksums import add_checksums
 from neuralNMF.io.elements import SLASH
 from neuralNMF.io.temporary_csr import TemporaryCsr
 
@@ -149,6 +150,11 @@ class DatasetWriter:
             for name in ("layers", "obsm", "obsp", "varm", "varp"):
                 write_elem(file, name, {})
             write_elem(file, "uns", {"dataset": json.dumps(info, sort_keys=True)})
+            arrays = [file["X"][name] for name in ("data", "indices")]
+            starts = [array.id.get_offset() or 0 for array in arrays]
+            ends = [start + 4 * array.size for start, array in zip(starts, arrays, strict=True)]
+        # Those of the two arrays are looked at where they are used.
+        add_checksums(self._temporary, later=(min(starts), max(ends)))
         self._finished = True
 
     def _allocate(self, nnz: int) -> None:

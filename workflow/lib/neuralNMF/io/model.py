@@ -15,7 +15,9 @@ import pandas as pd
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.checksums import add_checksums, check_whole
 from neuralNMF.io.elements import read_elem, read_table
+from neuralNMF.io.faults import BROKEN
 
 HISTORY_COLUMNS = {
     "depth": "int64",
@@ -162,6 +164,7 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
     with atomic_path(path) as temporary:
         # Text is stored as in the data set, so that both files' tables read back alike.
         adata.write_h5ad(temporary, convert_strings_to_categoricals=False)
+        add_checksums(temporary)
 
 
 def load_model(path: str | Path) -> Model:
@@ -170,6 +173,7 @@ def load_model(path: str | Path) -> Model:
     if not path.is_file():
         raise InputError(f"The model file {path} does not exist; train the model first.")
     try:
+        check_whole(path)
         with h5py.File(path, "r") as file:
             if "uns/neuralNMF" not in file:
                 raise InputError(
@@ -177,7 +181,9 @@ def load_model(path: str | Path) -> Model:
                     "(the results of a training end in .h5nnmf)."
                 )
             model = _read(file)
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except InputError:
+        raise
+    except BROKEN as error:
         raise InputError(f"The model file {path} is damaged or incomplete: {error}") from error
     try:
         model.check()
