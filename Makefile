@@ -16,11 +16,17 @@ COVERAGE := --cov --cov-report=term
 CODE := workflow tests benchmarks
 SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
 
-.PHONY: help run test env fast unit workflow format lint docs docs-check bench clean
+.PHONY: help new run test env fast unit workflow format lint docs docs-check bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*  ## ' Makefile | sed -E 's/:.*  ## /: /'
+
+# Only what stands behind `make new`, not what the environment happens to call so.
+given = $(if $(findstring command,$(origin $1)),"$($1)","")
+
+new: .venv/.run  ## write a config for a file of counts: make new INPUT=my.h5ad [NAME=blood] [CONFIG=my.yaml]
+	@$(PY) -m nmf_workflow.new $(call given,INPUT) --name $(call given,NAME) --config $(call given,CONFIG)
 
 run: .venv/.run  ## run the workflow on config.yaml (or ARGS="--configfile yours.yaml")
 	$(PY) -m snakemake --cores $(CORES) $(ARGS)

@@ -23,6 +23,15 @@ include: "workflow/rules/project.smk"
 
 
 rule all:
+    """everything that the config asks for"""
     input:
         targets(CONFIG),
         PLAN.chosen_targets,
+
+
+onsuccess:
+    logger.info(ending.of_success(workflow))
+
+
+onerror:
+    logger.error(ending.of_failure(workflow))

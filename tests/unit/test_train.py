@@ -158,7 +158,8 @@ def test_without_a_name_nothing_is_logged(products, caplog):
     assert not caplog.records
 
 
-def test_the_progress_bar_shows_only_where_asked_for(products, capsys):
+def test_the_progress_bar_shows_only_where_asked_for(products, capsys, monkeypatch):
+    monkeypatch.setattr("neuralNMF.progress.watched", lambda: True)
     run(start(), products, epochs=3)
     assert capsys.readouterr().err == ""
     run(start(), products, epochs=3, progress=True, name="layer 2")

@@ -1,6 +1,11 @@
 """`nmf_workflow.script.run`: what every script shares."""
 
 import logging
+import os
+import pty
+import subprocess
+import sys
+import termios
 import warnings
 from pathlib import Path
 
@@ -87,3 +92,56 @@ def test_the_log_names_the_cluster_s_job(variables, job, snakemake, monkeypatch)
     expected = f"cluster job {job}" if job else ""
     assert Path(snakemake.log[0]).read_text().strip().endswith(expected)
     assert ("cluster job" in Path(snakemake.log[0]).read_text()) == bool(job)
+
+
+# A job with a bar, which logs a line while the bar is drawn.
+WITH_A_BAR = """\
+import logging, sys
+from types import SimpleNamespace
+from neuralNMF.progress import bar, counted
+from nmf_workflow.script import run
+
+def main(snakemake):
+    with bar("halves", "fit", 3) as fits:
+        fits.refresh()
+        logging.getLogger("neuralNMF").info("one fit is done")
+        fits.update(3)
+        fits.refresh()
+    assert list(counted("ab", "letters", "letter")) == ["a", "b"]
+
+run(main, SimpleNamespace(log=[sys.argv[1]]))
+"""
+
+
+def printed_in_a_terminal(command: list[str]) -> str:
+    """What a command writes to a terminal, as it is sent there."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    subprocess.run(command, stderr=theirs, check=True)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            text += os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed, and all is read
+            break
+    os.close(ours)
+    return text.decode()
+
+
+def test_bars_are_live_in_a_terminal_and_lines_stand_above_them(tmp_path):
+    command = [sys.executable, "-c", WITH_A_BAR, str(tmp_path / "rule.log")]
+    text = printed_in_a_terminal(command)
+    assert "halves:   0%" in text
+    assert "halves: 100%" in text
+    line = next(line for line in text.split("\n") if "one fit is done" in line)
+    # The bar before it was wiped out: what stands last between two returns is the line alone.
+    assert "halves" not in line.rstrip("\r").rsplit("\r", 1)[-1]
+    assert "halves" not in (tmp_path / "rule.log").read_text()
+
+
+def test_bars_are_quiet_in_a_log(tmp_path):
+    command = [sys.executable, "-c", WITH_A_BAR, str(tmp_path / "rule.log")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.rstrip().endswith("one fit is done")

@@ -1,5 +1,6 @@
 # What all rules share: the checked config, and the wildcards that stand for its names.
 import neuralNMF
+from nmf_workflow import ending
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
 from nmf_workflow.params import (

@@ -2,6 +2,7 @@
 
 
 rule simulate:
+    """draw counts of known programs"""
     output:
         "data/{sample}.npz",
     log:
@@ -31,6 +32,7 @@ rule simulate:
 
 
 rule write_h5:
+    """simulated counts as a file like CellRanger's"""
     input:
         "data/{sample}.npz",
     output:
@@ -53,6 +55,7 @@ rule write_h5:
 
 
 rule create_dataset:
+    """counts files into one data set of the cells and genes that are used"""
     input:
         counts=PLAN.counts,
         parts=PLAN.parts,
@@ -81,6 +84,7 @@ rule create_dataset:
 # not fit again. First all the same: a missing column should not show after hours. (An ancient() input
 # of the fits would do that better, but hides their own reasons to run, such as changed params.)
 rule count_cells:
+    """how many cells each input and label has"""
     input:
         dataset="results/{sample}/dataset.h5ad",
     output:

@@ -5,6 +5,7 @@
 for suffix, samples, files in evidence_rules(CONFIG):
 
     rule:
+        """tables: which programs to believe, and how well the layers agree with labels"""
         name:
             f"judge_programs{suffix}"
         input:

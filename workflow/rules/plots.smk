@@ -4,8 +4,8 @@
 
 for drawn in picture_rules(CONFIG):
 
-    # How the cells use the programs, and how the layers are made up of each other.
     rule:
+        """pictures: usage by the cells, and how the layers are made up of each other"""
         name:
             f"plot_theta{drawn.suffix}"
         input:
@@ -32,8 +32,8 @@ for drawn in picture_rules(CONFIG):
         script:
             "../scripts/plot_theta.py"
 
-    # Genes that mark the programs, as pictures, tables and for other tools; and the training's loss.
     rule:
+        """pictures, tables and gene sets of the genes that mark the programs; the loss"""
         name:
             f"plot_beta{drawn.suffix}"
         input:

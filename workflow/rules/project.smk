@@ -2,6 +2,7 @@
 
 
 rule project:
+    """usage of new cells, with the programs of a model held"""
     input:
         counts=PLAN.new_counts,
         parts=PLAN.new_parts,

@@ -3,6 +3,7 @@
 
 
 rule try_size:
+    """try one size of the first layer"""
     input:
         dataset="results/{sample}/dataset.h5ad",
     output:
@@ -30,6 +31,7 @@ rule try_size:
 
 
 checkpoint choose_layers:
+    """choose the layers by the sizes that were tried"""
     input:
         dataset="results/{sample}/dataset.h5ad",
         tried=PLAN.tried,
@@ -59,6 +61,7 @@ checkpoint choose_layers:
 
 
 rule plot_sizes:
+    """a picture of the sizes that were tried"""
     input:
         "results/{sample}/{run}/sizes.tsv",
     output:

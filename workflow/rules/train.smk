@@ -3,6 +3,7 @@
 for number in range(1, depth(CONFIG) + 1):
 
     rule:
+        """fit one more layer of programs"""
         name:
             f"train_layer{number}"
         input:

@@ -93,15 +93,35 @@ class Needs:
 
     def fit_runtime(self, number: int) -> Function:
         """Minutes of ``train_layer<number>``, if it trains to the limit of its epochs."""
-        runs = self.runs(number)
-        work = max((START_EPOCHS + run["epochs"][number - 1]) * run["layers"][0] for run in runs)
 
         def runtime(wildcards: Any, input: Any, attempt: int) -> int:
-            nonzeros = input.size_mb * 1e6 / BYTES_PER_NONZERO
-            fits = FITS_OF_A_CONSENSUS if self.consensus(wildcards.sample, number) else 1
-            return again(BASE_MINUTES + fits * work * nonzeros * SECONDS_PER_PRODUCT / 60, attempt)
+            minutes = self.fit_minutes(wildcards.sample, number, input.size_mb)
+            return again(BASE_MINUTES + minutes, attempt)
 
         return runtime
+
+    def fit_minutes(self, sample: str, number: int, size: float) -> float:
+        """The same for a data set of some size in MB, without what a job needs to start."""
+        work = max(
+            (START_EPOCHS + run["epochs"][number - 1]) * run["layers"][0]
+            for run in self.runs(number)
+        )
+        fits = FITS_OF_A_CONSENSUS if self.consensus(sample, number) else 1
+        return fits * work * size * 1e6 / BYTES_PER_NONZERO * SECONDS_PER_PRODUCT / 60
+
+    def all_minutes(self, sample: str, size: float) -> float:
+        """Minutes of one core for all fits of a sample, if each takes all of its epochs."""
+        minutes = 0.0
+        for run in self.config.runs.values():
+            minutes += sum(
+                self.fit_minutes(sample, number, size)
+                for number in range(1, len(run["layers"]) + 1)
+            )
+            if run["search"] is not None:
+                sizes = run["search"].sizes
+                trials = TRIALS + sum(sizes) / max(sizes)
+                minutes += trials * self.fit_minutes(sample, 1, size)
+        return minutes
 
     def sizes_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Minutes of a trial of sizes: so many layers by consensus, one after the other."""

@@ -1,11 +1,12 @@
 """What every script under Snakemake's ``script:`` does first and last: log, errors."""
 
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from neuralNMF.errors import NeuralNMFError
 
@@ -43,6 +44,20 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         stop_logging(handlers)
 
 
+class AboveBars(logging.StreamHandler[TextIO]):
+    """Writes each line above the progress bars that are on the terminal, which stay whole.
+
+    It looks for tqdm among what is imported: scripts without bars do not have it.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; bars are taken away before it and drawn again below it."""
+        tqdm = sys.modules.get("tqdm")
+        aside = tqdm.tqdm.external_write_mode(self.stream) if tqdm else contextlib.nullcontext()
+        with aside:
+            super().emit(record)
+
+
 def pairs(files: Sequence[str]) -> list[tuple[str, str]]:
     """The two files of each picture, of a rule's files one after the other."""
     return list(zip(files[::2], files[1::2], strict=True))
@@ -50,7 +65,7 @@ def pairs(files: Sequence[str]) -> list[tuple[str, str]]:
 
 def start_logging(path: Path | None) -> list[logging.Handler]:
     """Send the library's log and all warnings to stderr and, if given, to a file."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [AboveBars(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))

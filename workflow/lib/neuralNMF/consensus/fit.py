@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
-from tqdm import tqdm
 
 from neuralNMF.cells.stream import sample_rows
 from neuralNMF.consensus.gain import held_out_gains
@@ -18,6 +17,7 @@ from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
+from neuralNMF.progress import bar
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import threads_of_a_fit
 
@@ -152,16 +152,14 @@ def _fits_of_halves(
     # A half has half of a program's cells. It is held in memory, also where all cells are streamed:
     # a smaller one would give another result.
     options = replace(options, min_support=options.min_support / 2, data_mem_size=None)
-    with tqdm(
-        total=2 * SPLITS + _RESTARTS, unit="fit", desc="halves of the cells", disable=not progress
-    ) as bar:
+    with bar("halves of the cells", "fit", 2 * SPLITS + _RESTARTS, shown=progress) as fits:
 
         def found(cells: np.ndarray, number: int) -> list[Found]:
             before = None if previous is None else model_of_cells(previous, cells)
             own = replace(options, seed=options.seed + _STRIDE * number)
             _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
             fit = fit_layer(cells_of(dataset, cells), before, own, progress=False, warn=False)
-            bar.update()
+            fits.update()
             return probe.layers(fit, options)
 
         pairs = [(found(a, split), found(b, split)) for split, (a, b) in enumerate(splits, start=1)]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from tqdm import tqdm
 
 from neuralNMF.dataset.gene_statistics import GeneStatistics
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
+from neuralNMF.progress import bar
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class OpenedInput:
         """All cells and genes, chunk by chunk; `what` the pass is for stands at its bar."""
         total = self.reader.shape[0]
         title = f"{self.name}: {what}"
-        with tqdm(total=total, desc=title, unit="cell", disable=not self.progress) as bar:
+        with bar(title, "cell", total, shown=self.progress) as cells:
             for start, counts in self.reader.chunks(self.chunk_cells):
                 yield start, counts
-                bar.update(counts.shape[0])
+                cells.update(counts.shape[0])
 
 
 @dataclass(frozen=True)

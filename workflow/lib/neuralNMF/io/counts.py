@@ -23,14 +23,12 @@ from neuralNMF.io.hdf5 import is_hdf5, open_hdf5
 from neuralNMF.io.loom import is_loom, read_loom
 from neuralNMF.io.mtx import is_mtx, read_mtx
 from neuralNMF.io.text_table import read_text_table
+from neuralNMF.io.values import fault_of, off_whole
 from neuralNMF.io.zarr_folders import is_zarr, read_zarr
 
 logger = logging.getLogger(__name__)
 
-# So far from a whole number a count may be, by float32 and how it was made; large ones by a share.
-NOISE, NOISE_SHARE = 1e-3, 1e-6
 EXACT = 1 << 24  # float32 holds all whole numbers below
-LARGEST = float(np.finfo(np.float32).max)
 
 
 class CountsReader:
@@ -94,37 +92,27 @@ class CountsReader:
             A value is no count: not a number, not finite, negative or fractional.
         """
         for start in range(0, self.shape[0], cells):
-            stop = min(start + cells, self.shape[0])
-            counts = self._contents.matrix.rows(start, stop)
-            if not isinstance(self._columns, slice):
-                counts = counts[:, self._columns]
-            self._check(counts, start)
-            counts = counts.astype(np.float32)
-            counts.sum_duplicates()
-            counts.eliminate_zeros()
-            yield start, counts
+            yield start, self.read(start, min(start + cells, self.shape[0]))
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        """Read and check cells `start` to `stop`: (stop - start, M), as `chunks` gives them."""
+        counts = self._contents.matrix.rows(start, stop)
+        if not isinstance(self._columns, slice):
+            counts = counts[:, self._columns]
+        self._check(counts, start)
+        counts = counts.astype(np.float32)
+        counts.sum_duplicates()
+        counts.eliminate_zeros()
+        return counts
 
     def _check(self, counts: sp.csr_matrix, start: int) -> None:
         """Refuse what is no count; numbers that are whole but for rounding become whole."""
         values = counts.data
         if values.dtype.kind not in "buif":
             raise InputError(f"{self._place()} holds '{values.dtype}', not numbers: give counts.")
-        off = noise = np.zeros(0)
-        if values.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):  # of infinite values, which are refused first
-                off = np.abs(values - np.rint(values))
-            noise = np.maximum(NOISE, NOISE_SHARE * np.abs(values))
-        tests = {
-            "NaN or infinite": lambda: ~np.isfinite(values),
-            "too large": lambda: values > LARGEST,
-            "negative": lambda: values < -NOISE,
-            "fractional": lambda: off > noise,
-        }
-        kinds = {"f": list(tests), "i": list(tests)[1:3], "u": list(tests)[1:2]}
-        for kind in kinds.get(values.dtype.kind, []):
-            wrong = tests[kind]()
-            if wrong.any():
-                self._refuse(counts, start, kind, wrong)
+        if fault := fault_of(values):
+            self._refuse(counts, start, *fault)
+        off = off_whole(values)
         if off.any():
             self._tell_once(
                 "rounding",

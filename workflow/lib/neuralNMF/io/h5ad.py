@@ -52,10 +52,8 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
         There is no such layer, or its tables and matrix do not fit each other.
     """
     with readable(path):
-        top = root
-        if "mod" in root and "X" not in root:
-            root = _genes_of_mudata(path, root)
-        places = _places(root)
+        top, root = root, anndata_of_genes(path, root)
+        places = places_of_counts(root)
         name = (layer or "X").removeprefix("layers/")
         name = "raw" if name in RAW and "raw" in places else name
         others = [other for other in places if other != name]
@@ -90,7 +88,7 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
     )
 
 
-def _places(root: Any) -> dict[str, tuple[str, str]]:
+def places_of_counts(root: Any) -> dict[str, tuple[str, str]]:
     """Where counts may lie: the matrix and its table of genes, by the name of the layer."""
     layers = sorted(root["layers"]) if "layers" in root else []
     places = {"X": ("X", "var")} if _there(root, "X") else {}
@@ -112,8 +110,10 @@ def _there(root: Any, name: str) -> bool:
     return last in root and not (is_array(root[last]) and root[last].shape is None)
 
 
-def _genes_of_mudata(path: Path, root: Any) -> Any:
-    """The AnnData of gene expression within MuData."""
+def anndata_of_genes(path: Path, root: Any) -> Any:
+    """The AnnData of an open file; of MuData, that of gene expression within it."""
+    if "mod" not in root or "X" in root:
+        return root
     modalities = list(root["mod"])
     for name in modalities:
         if name.lower() in MODALITIES:

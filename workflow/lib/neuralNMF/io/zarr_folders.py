@@ -31,6 +31,21 @@ def read_zarr(folder: Path, layer: str | None, temporary: str | Path | None) -> 
     Raises
     ------
     InputError
+        As `open_zarr` and `read_h5ad`.
+    """
+    return read_h5ad(folder, open_zarr(folder), layer, temporary)
+
+
+def open_zarr(folder: Path) -> Any:
+    """Open an AnnData folder.
+
+    Returns
+    -------
+    zarr.Group
+
+    Raises
+    ------
+    InputError
         The package is not installed, or the folder holds no AnnData.
     """
     try:
@@ -47,4 +62,4 @@ def read_zarr(folder: Path, layer: str | None, temporary: str | Path | None) -> 
         raise InputError(
             f"'{folder}' is a zarr folder without 'obs' and 'var': give one of AnnData's."
         )
-    return read_h5ad(folder, root, layer, temporary)
+    return root

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from neuralNMF.dataset.join import InputCells, check_names, join_obs
 from neuralNMF.dataset.options import InputSpec
 from neuralNMF.io.counts import CountsReader, open_counts
 from neuralNMF.io.model import Model
 from neuralNMF.new_cells.match_genes import GeneMatch, match_genes
+from neuralNMF.progress import bar
 from neuralNMF.projection.labels import predicted_labels
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import Threads, threads_of_a_fit
@@ -106,7 +106,7 @@ def _usage_of_input(
     """Theta_1, cell_scale, totals and totals over the model's genes, chunk by chunk."""
     held = held_programs(model, match.genes, threads)
     thetas, scales, totals, selected = [], [], [], []
-    with tqdm(total=reader.shape[0], desc=title, unit="cell", disable=title is None) as bar:
+    with bar(title, "cell", reader.shape[0], shown=title is not None) as cells:
         for _, counts in reader.chunks(chunk_cells):
             totals.append(_totals(counts))
             there = counts[:, match.columns]
@@ -115,7 +115,7 @@ def _usage_of_input(
             usage = held.usage(held.prepared(there, totals[-1]))
             thetas.append(usage.theta.astype(model.thetas[0].dtype))
             scales.append(usage.cell_scale)
-            bar.update(counts.shape[0])
+            cells.update(counts.shape[0])
     return thetas, scales, totals, selected
 
 

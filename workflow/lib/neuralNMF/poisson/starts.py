@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from neuralNMF.cells.counts import Counts, dense_counts
 from neuralNMF.cells.stream import CountsSample
@@ -19,6 +18,7 @@ from neuralNMF.io.model import Model
 from neuralNMF.poisson.candidates import gene_totals, merged_start, random_starts, singular_starts
 from neuralNMF.poisson.em import TINY, KlResult, kl_nmf, unit_columns, usage_given, usage_totals
 from neuralNMF.poisson.labels import Labels, class_shares, start_from_labels
+from neuralNMF.progress import bar
 from neuralNMF.training.loop import Status, Training
 
 # Starts of the first layer from singular vectors, and as many random ones.
@@ -92,11 +92,11 @@ def first_start(
             *singular_starts(sample.counts, sample.products, rank, generator, _OF_EACH_KIND),
             *random_starts(sample.counts, rank, generator, _OF_EACH_KIND),
         ]
-    with tqdm(desc="layer 1 start", unit="pass", disable=not progress, mininterval=1.0) as bar:
+    with bar("layer 1 start", "pass", shown=progress) as passes:
 
         def report(deviance: float) -> None:
-            bar.update()
-            bar.set_postfix_str(f"deviance {deviance:.6g}", refresh=False)
+            passes.update()
+            passes.set_postfix_str(f"deviance {deviance:.6g}", refresh=False)
 
         best = kl_nmf(sample.counts, starts, report=report)
         del starts

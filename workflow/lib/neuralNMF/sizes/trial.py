@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.consensus.held_out import SPLITS, HeldOut
@@ -19,6 +18,7 @@ from neuralNMF.evidence.usage import effective_number
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
+from neuralNMF.progress import counted
 
 _log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ class Trials:
         DataFrame
             A row a size, with `COLUMNS`; docs/choosing_sizes.md describes them.
         """
-        bar = tqdm(list(sizes), desc="sizes of layer 1", unit="size", disable=not self.progress)
-        return _table(self._tried(None, (), size)[0] for size in bar)
+        each = counted(sizes, "sizes of layer 1", "size", shown=self.progress)
+        return _table(self._tried(None, (), size)[0] for size in each)
 
     def later_layers(
         self, previous: Model, before: tuple[int, ...], sizes: Iterable[int]
@@ -94,7 +94,7 @@ class Trials:
             None where the fit has failed.
         """
         name = f"sizes of layer {len(before) + 1}"
-        for size in tqdm(list(sizes), desc=name, unit="size", disable=not self.progress):
+        for size in counted(sizes, name, "size", shown=self.progress):
             yield self._tried(previous, before, size)
 
     def model(self, sizes: Iterable[int]) -> Model:

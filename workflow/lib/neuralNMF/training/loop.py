@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
-from tqdm import tqdm
 
 from neuralNMF.errors import NeuralNMFError
+from neuralNMF.progress import bar
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY = 10
@@ -136,14 +136,13 @@ def train(
     result = Training(Status.LIMIT)
     best: list[Tensor] = []
     lows: list[float] = []
-    bar = tqdm(total=epochs, desc=name, unit="epoch", disable=not progress, mininterval=1.0)
-    with bar:
+    with bar(name, "epoch", epochs, shown=progress) as drawn:
         for epoch in range(epochs + 1):
             if epoch > 0:
                 if not optimizer.epoch():
                     result.status = Status.MINIMUM
                     break
-                bar.update()
+                drawn.update()
             loss, mse = _figures(optimizer.found, entries, name, epoch)
             result.loss.append(loss)
             result.mse.append(mse)
@@ -151,7 +150,7 @@ def train(
                 best = [theta.detach().clone() for theta in network.factors]
             lows.append(min(loss, lows[-1]) if lows else loss)
             error = f", mse {mse:.8g}" if math.isfinite(mse) else ""
-            bar.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
+            drawn.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
             if name and epoch % _LOG_EVERY == 0:
                 _log.info("%s epoch %d: loss %.8g%s", name, epoch, loss, error)
             if epoch >= patience and lows[-1 - patience] - lows[-1] <= tol * lows[-1 - patience]:

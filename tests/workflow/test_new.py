@@ -1,0 +1,193 @@
+"""`make new`: a config for a file, which the workflow then takes."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import anndata
+import numpy as np
+import pytest
+import yaml
+from harness import ROOT, Workflow
+from helpers import make_adata
+from neuralNMF.errors import InputError
+from neuralNMF.survey.counts import Survey, survey_counts
+from nmf_workflow.config import load
+from nmf_workflow.new import settings, text
+from nmf_workflow.new.__main__ import main, sample_name
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def small(cells: int = 240, **columns) -> anndata.AnnData:
+    counts = np.random.default_rng(0).poisson(1.0, (cells, 40))
+    return make_adata(counts, **columns)
+
+
+def config_of(name: str) -> dict:
+    return yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+
+
+def test_what_was_found_is_in_the_config(folder, capsys):
+    types = np.resize(["T", "B"], 240)
+    adata = small(celltype=types, donor=np.resize(list("abc"), 240))
+    adata.layers["counts"] = adata.X.copy()
+    adata.X = adata.X.log1p()
+    adata.write_h5ad("my cells (1).h5ad")
+    main(["my cells (1).h5ad"])
+    found = config_of("my_cells_1_.yaml")
+    assert found["samples"] == {
+        "my_cells_1_": {
+            "input": {"path": "my cells (1).h5ad", "layer": "counts"},
+            "labels": "celltype",
+        }
+    }
+    assert found["layers"] == "auto"
+    assert found["sizes"] == [2, 3, 5, 7, 10]  # 20 cells a program
+    written = Path("my_cells_1_.yaml").read_text(encoding="utf-8")
+    assert "batches: donor: 3 values (a, b, c)" in written
+    assert "X has fractional values" in written
+    assert "Written: my_cells_1_.yaml" in capsys.readouterr().err
+    load(found)
+
+
+def of_so_many_cells(cells: int) -> Survey:
+    """What would have been found in a file with more cells."""
+    small(60).write_h5ad("a.h5ad")
+    return replace(survey_counts("a.h5ad"), cells=cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "layers"), [(60, [3, 1]), (150, [7, 3]), (240, "auto"), (200_001, [20, 10, 5])]
+)
+def test_layers_follow_the_number_of_cells(folder, cells, layers):
+    written = text.text_of(of_so_many_cells(cells), "a.h5ad", "a", "a.yaml")
+    assert yaml.safe_load(written)["layers"] == layers
+
+
+def test_many_labels_ask_for_larger_sizes():
+    assert settings.sizes_to_try(10_000, 10)[-1] == 28
+    assert settings.sizes_to_try(10_000, 20)[-2:] == [40, 56]
+    assert settings.sizes_to_try(900, 20)[-1] == 40
+    assert settings.sizes_to_try(200, 0) == [2, 3, 5, 7, 10]
+
+
+def test_what_does_not_fit_into_memory_is_streamed(folder, monkeypatch):
+    survey = of_so_many_cells(50_000_000)
+    assert "data_mem_size" not in settings.settings(survey, "a.h5ad", "a")
+    memory, minutes = settings.needs_of(survey, settings.settings(survey, "a.h5ad", "a"), "a")
+    assert memory > 20
+    assert minutes > 100
+    for free, streamed in ((2 * memory, None), (memory / 2, 50_000)):
+        available = SimpleNamespace(available=free * 1e9)
+        monkeypatch.setattr(text.psutil, "virtual_memory", lambda found=available: found)
+        written = yaml.safe_load(text.text_of(survey, "a.h5ad", "a", "a.yaml"))
+        assert written.get("data_mem_size") == streamed
+        load(written)
+
+
+def test_the_bound_of_the_time_grows_with_the_work(folder):
+    survey = of_so_many_cells(1000)
+    chosen = settings.settings(survey, "a.h5ad", "a")
+    named = {**chosen, "layers": [28, 14]}
+    _, of_a_choice = settings.needs_of(survey, chosen, "a")
+    _, of_two_layers = settings.needs_of(survey, named, "a")
+    assert of_a_choice > 5 * of_two_layers > 0
+    _, twice = settings.needs_of(replace(survey, cells=2000), chosen, "a")
+    assert twice == pytest.approx(2 * of_a_choice)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("pbmc.h5ad", "pbmc"), ("a.b.csv.gz", "a.b"), ("GSM1_matrix.mtx.gz", "GSM1"),
+        ("donor 1/matrix.mtx", "donor_1"), ("-x.h5", "x"), ("été.h5", "été"), ("(.h5", "_"),
+    ],
+)  # fmt: skip
+def test_samples_are_called_as_their_files(file, name):
+    assert sample_name(Path(file)) == name
+
+
+def test_nothing_is_overwritten(folder):
+    small().write_h5ad("a.h5ad")
+    Path("a.yaml").write_text("mine")
+    with pytest.raises(InputError, match=r"'a.yaml' is there already"):
+        main(["a.h5ad"])
+    assert Path("a.yaml").read_text() == "mine"
+    main(["a.h5ad", "--config", "configs/b.yaml", "--name", "b"])
+    assert list(config_of("configs/b.yaml")["samples"]) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([""], "make new INPUT=my.h5ad"),
+        (["absent.h5ad"], "absent.h5ad"),
+        (["broken.h5ad"], "broken.h5ad"),
+        (["log.h5ad"], "holds no raw counts (X has fractional values)"),
+        (["fine.h5ad", "--name", "a b"], "cannot be a name"),
+        (["in{1}.h5ad"], "braces"),
+    ],
+)
+def test_what_cannot_be_used_ends_in_a_sentence(folder, arguments, says):
+    adata = small()
+    for name in ("fine", "in{1}"):
+        adata.write_h5ad(f"{name}.h5ad")
+    Path("broken.h5ad").write_bytes(Path("fine.h5ad").read_bytes()[:3000])
+    adata.X = adata.X.log1p()
+    adata.write_h5ad("log.h5ad")
+    done = subprocess.run(
+        [sys.executable, "-m", "nmf_workflow.new", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert says in done.stderr
+    assert not list(Path().glob("*.yaml"))
+
+
+def test_names_that_yaml_reads_differently_stay_what_they_are(folder):
+    columns = {"cell type: fine #1": np.resize(["on", "no", "5"], 240)}
+    small(**columns).write_h5ad("2024.h5ad")
+    main(["2024.h5ad"])
+    assert config_of("2024.yaml")["samples"] == {
+        "2024": {"input": "2024.h5ad", "labels": "cell type: fine #1"}
+    }
+
+
+def test_make_new_and_a_dry_run(real: Workflow, shared_data):
+    """The command as users type it, on real files, and what Snakemake says to the config."""
+    data = real.folder / "my data.h5ad"
+    shutil.copy(shared_data / "ifnb_pbmc.h5ad", data)
+    config = real.folder / "my config.yaml"
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/.run", "new"]
+    done = subprocess.run(
+        [*command, f"INPUT={data}", f"CONFIG={config}", "NAME=blood", f"PY={sys.executable}"],
+        cwd=real.folder, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    jobs = real.plan("--configfile", config)
+    assert jobs["try_size"] == 8
+    assert jobs["choose_layers"] == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pbmc_facs.h5ad",
+        "lymph_node.h5ad",
+        "zilionis_lung.h5ad",
+        "sim_original.h5",
+        "10x/v3_filtered_feature_bc_matrix",
+        "10x/v3_filtered_feature_bc_matrix.h5",
+    ],
+)
+def test_configs_of_real_files_are_taken(folder, shared_data, name):
+    main([str(shared_data / name), "--config", "a.yaml"])
+    assert load(config_of("a.yaml")).samples
