@@ -147,6 +147,20 @@ def test_no_column_of_a_deficient_gram_is_left_short_of_the_minimum():
     assert worst < 1e-6
 
 
+def test_a_dependent_factor_takes_the_place_of_another_where_the_minimum_lies_there():
+    """As single precision takes them for dependent: nearly parallel factors of a low rank."""
+    worst = 0.0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        factors = int(rng.integers(6, 25))
+        rank = int(rng.integers(2, factors))
+        mixing = rng.gamma(0.3, size=(rank, factors)) * (rng.random((rank, factors)) < 0.5)
+        theta, target = rng.gamma(0.5, size=(40, rank)) @ mixing, rng.poisson(1.0, (40, 50))
+        beta = solve(theta, target.astype(float), dependent=1e-7).numpy()
+        worst = max(worst, kuhn_tucker(theta, target, beta))
+    assert worst < 1e-7
+
+
 @pytest.mark.parametrize("support", ["of a problem nearby", "full", "empty", "wrong"])
 def test_where_the_search_starts_from_does_not_change_the_answer(support):
     rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 import logging
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -145,3 +146,62 @@ def test_bars_are_quiet_in_a_log(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.rstrip().endswith("one fit is done")
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    with pytest.raises(SystemExit, match=r"The log .* cannot be written: .*\(.*\): free some room"):
+        run(lambda _: None, fake_snakemake(tmp_path / "logs" / "rule.log"))
+
+
+def test_a_full_disk_is_no_defect(snakemake, capsys):
+    def main(_):
+        raise OSError(28, "No space left on device", "/some/cache")
+
+    with pytest.raises(SystemExit):
+        run(main, snakemake)
+    text = Path(snakemake.log[0]).read_text()
+    assert "'/some/cache' cannot be written (No space left on device)" in text
+    assert "Traceback" not in text + capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_log_on_a_full_disk_says_nothing_of_itself(capsys):
+    run(lambda _: logging.getLogger("neuralNMF").info("one step"), fake_snakemake("/dev/full"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("one step")
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+from neuralNMF.io.atomic import atomic_path
+from nmf_workflow.script import run
+
+def main(_):
+    with atomic_path(sys.argv[1] + "/out.tsv") as path:
+        path.write_text("half")
+        os.kill(os.getpid(), getattr(signal, sys.argv[2]))
+        signal.pause()
+
+run(main, SimpleNamespace(log=[sys.argv[1] + "/rule.log"]))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_job_that_is_told_to_end_says_so_and_leaves_nothing(tmp_path, name):
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path), name], capture_output=True)
+    assert done.returncode == 128 + getattr(signal, name)
+    assert [path.name for path in tmp_path.iterdir()] == ["rule.log"]
+    text = (tmp_path / "rule.log").read_text()
+    assert f"stopped by {name}: nothing half-written is left" in text
+    assert len(text.splitlines()) == 1 and b"Traceback" not in done.stderr
+
+
+def test_a_crash_of_compiled_code_is_in_the_log(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path), "SIGBUS"], capture_output=True
+    )
+    assert done.returncode == -signal.SIGBUS
+    assert "Fatal Python error: Bus error" in (tmp_path / "rule.log").read_text()

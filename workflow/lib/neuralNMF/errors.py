@@ -13,5 +13,9 @@ class InputError(NeuralNMFError, ValueError):
     """A file, a matrix or an option is not what the library can work with."""
 
 
+class OutputError(NeuralNMFError, OSError):
+    """A file cannot be written, for want of room or of permission."""
+
+
 class DeviceError(NeuralNMFError, RuntimeError):
     """A compute device was asked for that this machine or this torch build does not have."""

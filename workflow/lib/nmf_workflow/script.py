@@ -1,11 +1,15 @@
 """What every script under Snakemake's ``script:`` does first and last: log, errors."""
 
 import contextlib
+import errno
+import faulthandler
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 from neuralNMF.errors import NeuralNMFError
@@ -13,14 +17,44 @@ from neuralNMF.errors import NeuralNMFError
 logger = logging.getLogger("neuralNMF")
 
 FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+# What a disk or its owner does to any program that writes.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+STOPPING = ("SIGTERM", "SIGINT", "SIGHUP")
+
+
+class Stopped(BaseException):
+    """The process was told to end, by the signal of this name."""
+
+
+class LogFile(logging.FileHandler):
+    """A log file that also gets what is known of a crash of compiled code.
+
+    It says nothing of its own failures: where the disk is full, the results will say so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, mode="w", encoding="utf-8")
+        self._tells_of_crashes = not faulthandler.is_enabled()
+        if self._tells_of_crashes and self.stream is not None:
+            faulthandler.enable(self.stream)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._tells_of_crashes:
+            faulthandler.disable()
+        with contextlib.suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let a line that cannot be written go; stderr has it."""
 
 
 def run(main: Callable[[Any], None], snakemake: Any) -> None:
     """Call ``main(snakemake)`` with the log set up; end with status 1 if it fails.
 
     The log of the library and all warnings go to the rule's log file and to stderr. An error that
-    the user can act on ends in its one sentence; anything else is a defect and keeps its traceback,
-    which the log holds too.
+    the user can act on, and a signal to stop, end in one sentence; anything else is a defect and
+    keeps its traceback, which the log holds too. So does a crash of compiled code.
 
     Parameters
     ----------
@@ -29,16 +63,28 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
     snakemake
         The object that Snakemake puts into the script.
     """
-    handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
+    try:
+        handlers = start_logging(Path(snakemake.log[0]) if snakemake.log else None)
+    except OSError as error:
+        sys.exit(f"The log {snakemake.log[0]} cannot be written: {of_the_disk(error)}")
     if job := cluster_job():
         logger.info("cluster job %s", job)
     try:
-        main(snakemake)
+        with told_to_stop():
+            main(snakemake)
     except NeuralNMFError as error:
         logger.error("%s", error)
         sys.exit(1)
-    except Exception:
-        logger.exception("The rule failed in a way that its authors did not foresee:")
+    except Stopped as stop:
+        logger.error(
+            "stopped by %s: nothing half-written is left; start the workflow again to go on.", stop
+        )
+        sys.exit(128 + signal.Signals[str(stop)])
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            logger.error("%s", of_the_disk(error))
+        else:
+            logger.exception("The rule failed in a way that its authors did not foresee:")
         sys.exit(1)
     finally:
         stop_logging(handlers)
@@ -58,6 +104,30 @@ class AboveBars(logging.StreamHandler[TextIO]):
             super().emit(record)
 
 
+@contextlib.contextmanager
+def told_to_stop() -> Iterator[None]:
+    """Raise `Stopped` where the process is told to end, so that what is half-written goes."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    before = {name: signal.signal(getattr(signal, name), stop) for name in STOPPING}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def of_the_disk(error: OSError) -> str:
+    """An error of a disk that is full or read only, in a sentence."""
+    where = f" '{error.filename}'" if error.filename else ""
+    return (
+        f"A file{where} cannot be written ({os.strerror(error.errno or 0)}): free some room, or "
+        "choose a folder that can be written, and run it again."
+    )
+
+
 def pairs(files: Sequence[str]) -> list[tuple[str, str]]:
     """The two files of each picture, of a rule's files one after the other."""
     return list(zip(files[::2], files[1::2], strict=True))
@@ -68,7 +138,7 @@ def start_logging(path: Path | None) -> list[logging.Handler]:
     handlers: list[logging.Handler] = [AboveBars(sys.stderr)]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(LogFile(path))
     logging.captureWarnings(True)
     for name in ("neuralNMF", "py.warnings"):
         target = logging.getLogger(name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,12 +38,23 @@ def add_checksums(path: Path, later: tuple[int, int] = (0, 0)) -> None:
     """
     size = path.stat().st_size
     with path.open("r+b") as file:
-        sums = np.empty(-(-size // BLOCK), "<u4")
-        for number in range(sums.size):
-            sums[number] = zlib.crc32(file.read(BLOCK))
-        total = zlib.crc32(sums.tobytes() + struct.pack("<QQQ", size, *later))
+        blocks = (file.read(BLOCK) for _ in range(0, size, BLOCK))
+        tail = _tail(blocks, size, later)
         file.seek(size)
-        file.write(sums.tobytes() + _FOOTER.pack(size, *later, total, MARK))
+        file.write(tail)
+
+
+def checksums_of(content: bytes) -> bytes:
+    """What `add_checksums` appends to a file with this content."""
+    parts = memoryview(content)
+    blocks = (parts[start : start + BLOCK] for start in range(0, len(content), BLOCK))
+    return _tail(blocks, len(content), (0, 0))
+
+
+def _tail(blocks: Iterable[bytes | memoryview], size: int, later: tuple[int, int]) -> bytes:
+    sums = np.array([zlib.crc32(block) for block in blocks], "<u4").tobytes()
+    total = zlib.crc32(sums + struct.pack("<QQQ", size, *later))
+    return sums + _FOOTER.pack(size, *later, total, MARK)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.atomic import atomic_path
+from neuralNMF.io.atomic import atomic_path, check_room
 from neuralNMF.io.checksums import add_checksums
 from neuralNMF.io.elements import SLASH
 from neuralNMF.io.temporary_csr import TemporaryCsr
@@ -158,6 +158,7 @@ class DatasetWriter:
         self._finished = True
 
     def _allocate(self, nnz: int) -> None:
+        check_room(self.path, 8 * nnz)
         self._group.create_dataset("data", (nnz,), np.float32, track_times=False)
         self._group.create_dataset("indices", (nnz,), np.int32, track_times=False)
 

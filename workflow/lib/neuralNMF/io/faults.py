@@ -1,4 +1,4 @@
-"""What breaks while a file is read, in one sentence: what is wrong, and what to do about it."""
+"""What breaks while a file is read or written, in one sentence: what is wrong, and what to do."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neuralNMF.errors import InputError, NeuralNMFError
+from neuralNMF.errors import InputError, NeuralNMFError, OutputError
 
 # What readers of damaged files raise: HDF5 by h5py, gzip, and what follows from absurd values.
 BROKEN = (
@@ -23,6 +23,20 @@ BROKEN = (
     ArithmeticError,
     MemoryError,
 )
+# Why a file cannot be written, whatever its writer does.
+NO_ROOM = {
+    errno.ENOSPC: "free some room",
+    errno.EDQUOT: "free some room, or ask for a larger quota",
+    errno.EFBIG: "raise the limit of file sizes (`ulimit -f`), or write to another disk",
+    errno.EROFS: "choose a folder that can be written, or mount the disk for writing",
+    errno.EACCES: "ask its owner for the right to write, or choose a folder of your own",
+    errno.EPERM: "ask its owner for the right to write, or choose a folder of your own",
+    errno.EIO: "see to the disk",
+    errno.ESTALE: "see to the disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "choose a folder that is none of your files",
+    errno.EEXIST: "choose a folder that is none of your files",
+}
 WRITTEN_AGAIN = "write the file again with the program that made it"
 
 
@@ -35,6 +49,41 @@ def readable(path: Path) -> Iterator[None]:
         raise
     except BROKEN as error:
         raise InputError(told(path, error)) from error
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk brings about into an OutputError of one sentence.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file that is being written.
+    """
+    try:
+        yield
+    except NeuralNMFError:
+        raise
+    except (OSError, RuntimeError) as error:
+        number = _number(error)
+        if number is None:
+            raise
+        raise OutputError(
+            f"'{path}' cannot be written ({os.strerror(number)}): {NO_ROOM[number]}, then run it "
+            "again; nothing half-written is left."
+        ) from error
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The number of `NO_ROOM` that an error or what led to it has, HDF5's in words among them."""
+    while error is not None:
+        number = getattr(error, "errno", None)
+        if number is None and (told := re.search(r"errno = (\d+)", str(error))):
+            number = int(told[1])
+        if number in NO_ROOM:
+            return number
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def told(path: Path, error: Exception) -> str:

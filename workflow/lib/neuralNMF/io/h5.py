@@ -9,11 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.checksums import add_checksums
 from neuralNMF.io.contents import Contents
 from neuralNMF.io.faults import readable
 from neuralNMF.io.hdf5 import check_inside
+from neuralNMF.io.hdf5_image import hdf5_image
 from neuralNMF.io.hdf5_rows import CompressedRows
 from neuralNMF.io.side_by_side import SideBySide, chosen_genes
 from neuralNMF.io.text import as_text
@@ -68,13 +67,11 @@ def write_h5(
         "features/feature_type": np.full(ids.size, b"Gene Expression"),
         "features/genome": np.full(ids.size, b"unknown"),
     }
-    with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w") as file:
-            group = file.create_group("matrix")
-            for name, array in arrays.items():
-                compression = "gzip" if array.size else None
-                group.create_dataset(name, data=array, compression=compression, track_times=False)
-        add_checksums(temporary)
+    with hdf5_image(path) as file:
+        group = file.create_group("matrix")
+        for name, array in arrays.items():
+            compression = "gzip" if array.size else None
+            group.create_dataset(name, data=array, compression=compression, track_times=False)
 
 
 def read_h5_version3(path: Path, file: h5py.File, genome: str | None) -> Contents:

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.checksums import add_checksums, check_whole
+from neuralNMF.io.checksums import check_whole
 from neuralNMF.io.elements import read_elem, read_table
 from neuralNMF.io.faults import BROKEN
+from neuralNMF.io.hdf5_image import hdf5_image
 
 HISTORY_COLUMNS = {
     "depth": "int64",
@@ -125,8 +125,8 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
     InputError
         The parts of the model do not fit together.
     """
-    # Only here: most jobs read models, and these take longer to import than they work.
-    import anndata
+    # Only here: most jobs read models, and this takes longer to import than they work.
+    from anndata.io import write_elem
 
     from neuralNMF.io.dataset_writer import storable
 
@@ -150,21 +150,27 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         uns[f"theta_l{number}"] = np.ascontiguousarray(theta)
         uns[f"beta_l{number}"] = np.ascontiguousarray(beta.T)
         uns[f"dead_l{number}"] = np.asarray(dead, dtype=bool)
-    adata = anndata.AnnData(
-        obs=storable(model.obs),
-        var=storable(model.var),
-        obsm={f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
-        varm={f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)}
+    # The parts of an AnnData object in its own order. Text is stored as in the data set, so that
+    # both files' tables read back alike.
+    parts_of_file = {
+        "obs": storable(model.obs),
+        "var": storable(model.var),
+        "obsm": {f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
+        "varm": {f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)}
         | {
             f"beta_sd_l{n}": np.ascontiguousarray(deviation.T)
             for n, deviation in enumerate(model.deviations, start=1)
         },
-        uns=uns,
-    )
-    with atomic_path(path) as temporary:
-        # Text is stored as in the data set, so that both files' tables read back alike.
-        adata.write_h5ad(temporary, convert_strings_to_categoricals=False)
-        add_checksums(temporary)
+        "obsp": {},
+        "varp": {},
+        "layers": {},
+        "uns": uns,
+    }
+    with hdf5_image(path) as file:
+        file.attrs["encoding-type"] = "anndata"
+        file.attrs["encoding-version"] = "0.1.0"
+        for name, part in parts_of_file.items():
+            write_elem(file, name, part)
 
 
 def load_model(path: str | Path) -> Model:

@@ -1,14 +1,14 @@
 """Counts in any order, sorted by cell in bounded memory: an external bucket sort."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import scipy.sparse as sp
 
-from neuralNMF.io.temporary_csr import TemporaryCsr, temporary_file
+from neuralNMF.io.temporary_csr import TemporaryCsr
+from neuralNMF.io.temporary_file import TemporaryArray
 
 BUCKET = 1 << 23  # entries sorted at once: 96 MiB on disk, about three times that in memory
 ENTRY = np.dtype([("cell", np.int32), ("gene", np.int32), ("count", np.float32)])
@@ -51,12 +51,14 @@ def sort_by_cell(
     counts = TemporaryCsr(genes, folder)
     try:
         with ExitStack() as stack:
-            files = [stack.enter_context(temporary_file(folder)) for _ in range(-(-cells // width))]
+            files = [
+                stack.enter_context(closing(TemporaryArray(ENTRY, folder)))
+                for _ in range(-(-cells // width))
+            ]
             for block in blocks:
                 _deal(block, files, width)
             for i, file in enumerate(files):
-                file.seek(0)
-                entry = np.fromfile(file, dtype=ENTRY)
+                entry = file.read()
                 n = min(width, cells - i * width)
                 rows = sp.csr_matrix(
                     (entry["count"], (entry["cell"] - i * width, entry["gene"])), shape=(n, genes)
@@ -69,7 +71,7 @@ def sort_by_cell(
 
 
 def _deal(
-    block: tuple[np.ndarray, np.ndarray, np.ndarray], files: Sequence[IO[bytes]], width: int
+    block: tuple[np.ndarray, np.ndarray, np.ndarray], files: Sequence[TemporaryArray], width: int
 ) -> None:
     """Append each entry to the file of its cell's bucket; a bucket is `width` cells."""
     entry = np.empty(block[0].size, dtype=ENTRY)
@@ -77,9 +79,9 @@ def _deal(
         entry["cell"], entry["gene"], entry["count"] = block
     bucket = entry["cell"] // width
     if bucket.size and (bucket[0] == bucket).all():  # sorted by cell, as most files are
-        entry.tofile(files[int(bucket[0])])
+        files[int(bucket[0])].append(entry)
         return
     order = np.argsort(bucket, kind="stable")
     edges = np.searchsorted(bucket[order], np.arange(len(files) + 1))
     for i in np.flatnonzero(np.diff(edges)):
-        entry[order[edges[i] : edges[i + 1]]].tofile(files[int(i)])
+        files[int(i)].append(entry[order[edges[i] : edges[i + 1]]])

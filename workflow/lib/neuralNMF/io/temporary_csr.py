@@ -1,13 +1,14 @@
 """A CSR matrix in temporary files, for matrices whose number of non-zeros is not known ahead."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
+
+from neuralNMF.io.temporary_file import TemporaryArray
 
 BLOCK = 1 << 22  # values copied at once: 16 MiB each of data and of indices
 
@@ -34,14 +35,15 @@ class TemporaryCsr:
     def __init__(self, columns: int, folder: str | Path | None = None) -> None:
         self.columns = columns
         self.nnz = 0
-        self._data, self._indices = temporary_file(folder), temporary_file(folder)
+        self._data = TemporaryArray(np.float32, folder)
+        self._indices = TemporaryArray(np.int32, folder)
         self._row_nnz: list[np.ndarray] = []
         self._indptr: np.ndarray | None = None
 
     def append(self, counts: sp.csr_matrix) -> None:
         """Add the rows of `counts` (n, M) below those that are there."""
-        np.ascontiguousarray(counts.data, dtype=np.float32).tofile(self._data)
-        np.ascontiguousarray(counts.indices, dtype=np.int32).tofile(self._indices)
+        self._data.append(counts.data)
+        self._indices.append(counts.indices)
         self._row_nnz.append(np.diff(counts.indptr).astype(np.int64))
         self._indptr = None
         self.nnz += counts.nnz
@@ -68,11 +70,7 @@ class TemporaryCsr:
         )
 
     def _read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        arrays = []
-        for file, dtype in ((self._indices, np.int32), (self._data, np.float32)):
-            file.seek(4 * first)
-            arrays.append(np.fromfile(file, dtype=dtype, count=last - first))
-        return arrays[0], arrays[1]
+        return self._indices.read(first, last), self._data.read(first, last)
 
     def close(self) -> None:
         """Remove the files."""
@@ -89,10 +87,3 @@ class TemporaryCsr:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def temporary_file(folder: str | Path | None) -> IO[bytes]:
-    """Open a file without a name in `folder`, which is made if missing; closing removes it."""
-    if folder is not None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryFile(dir=folder)

@@ -1,8 +1,9 @@
 """Non-negative least squares of one column by the active-set method of Lawson & Hanson (1974).
 
 Minimises 1/2 s'Gs - s'b over s >= 0 from the normal equations G (k, k), b (k,). Slower than block
-pivoting (`nnls`), but it always ends, also where variables depend on each other: one that depends
-on the others of its support (its pivot is at most ``tiny``) is left at zero.
+pivoting (`nnls`), but it always ends, also where variables depend on each other. A variable that
+depends on the others of its support (its pivot is at most ``tiny``) takes the place of one of them
+where the objective falls that way, and is left at zero otherwise.
 """
 
 import numpy as np
@@ -116,6 +117,54 @@ def _towards(order, count, values, solution, inside):
 
 
 @inlined
+def _enters(gram, right, inside, entering, order, lower, values, tiny):
+    """Whether a variable is independent of the support and would be positive in it."""
+    inside[entering] = True
+    count = _enumerate(inside, order)
+    enters = _factor(gram, order, count, lower, tiny) == count
+    if enters:
+        _substitute(lower, order, count, right, values)
+        for a in range(count):
+            enters = enters and (order[a] != entering or values[a] > 0)
+    inside[entering] = enters
+    return enters
+
+
+@inlined
+def _replaces(gram, inside, entering, slope, order, lower, values, solution, tiny):
+    """Let a variable push out one that it depends on; returns whether it did.
+
+    Along v, which is 1 at ``entering`` and -G_PP^-1 G_Pe on the support P, the objective falls by
+    ``slope`` and hardly bends: the way leads to where the first variable reaches zero.
+    """
+    count = _enumerate(inside, order)
+    if _factor(gram, order, count, lower, tiny) < count:
+        return False
+    _substitute(lower, order, count, gram[entering], values)
+    bend, step, first = gram[entering, entering], np.inf, -1
+    for a in range(count):
+        bend -= values[a] * gram[entering, order[a]]
+        if values[a] > 0 and solution[order[a]] < step * values[a]:
+            step, first = solution[order[a]] / values[a], a
+    if first < 0 or step * bend > slope:
+        return False
+    leaving = order[first]
+    way = values[:count].copy()
+    inside[entering], inside[leaving] = True, False
+    whole = _enumerate(inside, order)
+    if _factor(gram, order, whole, lower, tiny) < whole:
+        inside[entering], inside[leaving] = False, True
+        return False
+    a = 0
+    for i in range(inside.shape[0]):
+        if inside[i] and i != entering or i == leaving:
+            solution[i] = max(solution[i] - step * way[a], 0.0)
+            a += 1
+    solution[entering], solution[leaving] = step, 0.0
+    return True
+
+
+@inlined
 def active_set(gram, right, order, lower, values, solution, tiny, slack):
     """Solve for one column, from the empty support; return the size of the support.
 
@@ -142,19 +191,15 @@ def active_set(gram, right, order, lower, values, solution, tiny, slack):
                     entering, steepest = i, slope
         if entering < 0:
             break
-        inside[entering] = True
-        count = _enumerate(inside, order)
-        enters = _factor(gram, order, count, lower, tiny) == count
-        if enters:
-            _substitute(lower, order, count, right, values)
-            for a in range(count):
-                enters = enters and (order[a] != entering or values[a] > 0)
-        if not enters:
+        if not _enters(gram, right, inside, entering, order, lower, values, tiny) and not _replaces(
+            gram, inside, entering, steepest, order, lower, values, solution, tiny
+        ):
             barred[entering] = True
-            inside[entering] = False
             count = _enumerate(inside, order)
             continue
         barred[:] = False
+        count = _kept(gram, inside, order, lower, solution, tiny)
+        _substitute(lower, order, count, right, values)
         while _towards(order, count, values, solution, inside):
             count = _kept(gram, inside, order, lower, solution, tiny)
             _substitute(lower, order, count, right, values)
