@@ -16,7 +16,7 @@ COVERAGE := --cov --cov-report=term
 CODE := workflow tests benchmarks
 SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
 
-.PHONY: help new run test env fast unit workflow format lint docs docs-check bench clean
+.PHONY: help new run report test env fast unit workflow format lint docs docs-check bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -30,6 +30,9 @@ new: .venv/.run  ## write a config for a file of counts: make new INPUT=my.h5ad 
 
 run: .venv/.run  ## run the workflow on config.yaml (or ARGS="--configfile yours.yaml")
 	$(PY) -m snakemake --cores $(CORES) $(ARGS)
+
+report: .venv/.run  ## the pages for people, results/{sample}/{run}/report.html, of all samples and runs
+	$(PY) -m snakemake reports --cores $(CORES) $(ARGS)
 
 test: .venv/.test  ## all tests, and how much of the library they reach
 	$(PYTEST) $(COVERAGE) $(ARGS)

@@ -20,6 +20,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/plots.smk"
 include: "workflow/rules/evidence.smk"
 include: "workflow/rules/project.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:

@@ -29,6 +29,7 @@ LEVELS = [
 # Rooms beside the fit: nothing below the prototype imports them.
 BESIDE = {
     "dataset": {"errors", "options", "progress", "labels", "gene_classes", "io"},
+    "report": {"options", "labels", "evidence"},
     "plots": {"errors", "options", "labels", "gene_classes", "evidence"},
     "survey": {"errors", "options", "labels", "gene_classes", "io"},
 }
@@ -38,7 +39,8 @@ FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options"}
 # A command of its own, which looks into a file; what the Snakefile imports may not import it.
 COMMAND = "nmf_workflow.new"
 WITHOUT_TORCH = ["errors", "options", "progress", "memory", "simulate", "canonical", "labels",
-                 "gene_classes", "evidence", "io", "dataset", "plots", "survey"]  # fmt: skip
+                 "gene_classes", "evidence", "io", "dataset", "plots", "report",
+                 "survey"]  # fmt: skip
 # Kernels keep what they have compiled, the prototype appends to a sample's log.
 MAY_OPEN_FILES = {"io", "kernels", "prototype"}
 OPENING = {

@@ -14,9 +14,9 @@ AUTO = {**SMALL, "layers": "auto", "sizes": [2, 4]}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """A run with `layers: auto`, done."""
+    """A run with `layers: auto` and its report, done."""
     workflow = Workflow(ROOT, tmp_path_factory.mktemp("auto") / "work")
-    workflow.run(config=AUTO)
+    workflow.run("all", "reports", config=AUTO)
     return workflow
 
 
@@ -32,7 +32,7 @@ def chosen(run: Path) -> list[int]:
 def test_every_file_of_every_chosen_layer(run: Path):
     depth = len(chosen(run))
     names = {"layers.json", "sizes.tsv", "programs.tsv", "agreement.tsv", "programs.gmt"}
-    names |= {"sizes/2.tsv", "sizes/4.tsv"}
+    names |= {"sizes/2.tsv", "sizes/4.tsv", "report.html"}
     stems = ["sizes", "loss"]
     for layer in range(1, depth + 1):
         names |= {f"layer{layer}.h5nnmf", f"programs_l{layer}.tsv", f"starcat_l{layer}.tsv"}
@@ -63,8 +63,14 @@ def test_the_table_marks_what_was_chosen(run: Path):
     assert tried.loc[tried["chosen"], "programs"].tolist() == model.layers
 
 
+def test_the_report_says_it_too(run: Path):
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "The data chose these sizes. Layer 1: " in page
+    assert "Sizes of layer 1 that were tried" in page
+
+
 def test_a_second_run_does_nothing(finished: Workflow):
-    assert finished.plan(config=AUTO) == {}
+    assert finished.plan("all", "reports", config=AUTO) == {}
 
 
 def test_one_more_size_is_the_only_one_tried(finished: Workflow):

@@ -10,6 +10,7 @@ from nmf_workflow.params import (
     evidence_rules,
     one_of,
     picture_rules,
+    reports,
     searched,
     simulated,
     targets,

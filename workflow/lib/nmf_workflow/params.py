@@ -69,6 +69,13 @@ def targets(config: Config) -> list[str]:
     return files + [f"{PROJECTED}/{name}.h5ad" for name in config.projections]
 
 
+def reports(config: Config) -> list[str]:
+    """The page of every run of every sample; not among `targets`, since not every run is mailed."""
+    return [
+        f"results/{sample}/{run}/report.html" for sample in config.samples for run in config.runs
+    ]
+
+
 def searched(config: Config) -> list[str]:
     """Names of the runs whose layers are chosen by the data."""
     return [name for name, run in config.runs.items() if run["search"] is not None]
@@ -285,6 +292,11 @@ class Plan:
         sample = self.config.samples[wildcards.sample]
         return [] if sample.simulate is None else [f"data/{sample.name}.npz"]
 
+    def run_tables(self, wildcards: Wildcards) -> list[str]:
+        """The tables that judge a run's programs."""
+        folder = f"results/{wildcards.sample}/{wildcards.run}"
+        return [f"{folder}/{table}.tsv" for table in judged(self.config.samples[wildcards.sample])]
+
     def new_counts(self, wildcards: Wildcards) -> list[str]:
         """The count files or folders of new cells."""
         return [source.path for source in self.config.projections[wildcards.name].sources]
@@ -339,6 +351,12 @@ class Plan:
         if self.config.runs[wildcards.run]["search"] is None:
             return []
         return [chosen_file(wildcards.sample, wildcards.run)]
+
+    def sizes(self, wildcards: Wildcards) -> list[str]:
+        """The table of the sizes that were tried for a run; none where the config names them."""
+        if self.config.runs[wildcards.run]["search"] is None:
+            return []
+        return [f"results/{wildcards.sample}/{wildcards.run}/sizes.tsv"]
 
     def tried(self, wildcards: Wildcards) -> list[str]:
         """The table of every size of the first layer that is tried for a run."""

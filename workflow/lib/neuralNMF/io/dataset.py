@@ -3,8 +3,10 @@
 docs/architecture.md has the layout, under "Dataset".
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -43,6 +45,8 @@ class Dataset:
         Where each cell begins among the non-zero counts.
     stored : StoredCounts or None
         The non-zero counts and their genes in the file; None of a data set in memory.
+    notes : dict
+        How it was made (``uns["dataset"]``): ``options``, and how much each filter ``dropped``.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Dataset:
     var: pd.DataFrame
     indptr: np.ndarray
     stored: StoredCounts | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
     _held: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
@@ -198,4 +203,5 @@ def _open(path: Path, file: h5py.File, sums: Checksums | None) -> Dataset:
         var=var,
         indptr=indptr,
         stored=StoredCounts(path, nnz, genes, offsets[0], offsets[1], sums),
+        notes=json.loads(file["uns/dataset"].asstr()[()]),
     )
