@@ -3,14 +3,18 @@
 import re
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from harness import ROOT, clean_environment
 from jsonschema import Draft202012Validator
 from neuralNMF.dataset import DatasetOptions
+from neuralNMF.io.h5 import write_h5
+from neuralNMF.io.simulation import save_simulation
 from neuralNMF.options import (
     CHOICES,
     LOSSES,
@@ -19,7 +23,7 @@ from neuralNMF.options import (
     VARIABLE_GENES_BY,
     LayerOptions,
 )
-from neuralNMF.simulate import MODES
+from neuralNMF.simulate import MODES, simulate
 from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan
@@ -224,7 +228,7 @@ WRONG = [
     ({"samples": {"a b": {"simulate": {}}}}, 'samples: "a b" cannot be a name'),
     ({"runs": {".hidden": {}}}, 'runs: ".hidden" cannot be a name'),
     ({"runs": {"a/b": {}}}, 'runs: "a/b" cannot be a name'),
-    ({"epochs": "many"}, 'epochs is "many"; allowed: a whole number of at least 1, or a list'),
+    ({"epochs": "many"}, 'epochs is "many"; allowed: a whole number from 1 to 10^6, or a list'),
     ({"epochs": 2.5}, "epochs is 2.5; allowed: a whole number"),
     ({"epochs": [3, 0]}, "epochs[1] is 0; allowed: a whole number"),
     (
@@ -237,19 +241,25 @@ WRONG = [
     ({"device": "gpu"}, 'device is "gpu"; allowed: auto, cpu, cuda'),
     ({"runs": {"r": {"epochs": [1]}}}, "runs.r.epochs has 1 entries, but layers has 2;"),
     ({"runs": {"r": {"layers": [3]}}, "lr": [1, 2]}, "lr has 2 entries, but runs.r.layers has 1;"),
-    ({"layers": 20}, "layers is 20; allowed: a list of whole numbers"),
-    ({"layers": []}, "layers is empty; allowed: a list of whole numbers"),
+    ({"layers": 20}, "layers is 20; allowed: a list of at most 20 whole"),
+    ({"layers": []}, "layers is empty; allowed: a list of at most 20 whole"),
     (
         {"layers": [10, 10]},
-        "layers is [10, 10]; allowed: a list of whole numbers of at least 1, each",
+        "layers is [10, 10]; allowed: a list of at most 20 whole numbers from 1 to",
     ),
     ({"layers": [10, 20]}, "layers is [10, 20]; allowed:"),
-    ({"layers": [[10, 5], [5, 10]]}, "layers is [[10, 5], [5, 10]]; allowed: a list of whole"),
-    ({"layers": [[10, 5], 5]}, "layers is [[10, 5], 5]; allowed: a list of whole numbers"),
-    ({"layers": [[10, 5], []]}, "layers is [[10, 5], []]; allowed: a list of whole numbers"),
-    ({"layers": "best"}, 'layers is "best"; allowed: a list of whole numbers of at least 1,'),
-    ({"sizes": [1]}, "sizes[0] is 1; allowed: a list of whole numbers of at least 2."),
-    ({"sizes": []}, "sizes is empty; allowed: a list of whole numbers of at least 2."),
+    ({"layers": [[10, 5], [5, 10]]}, "layers is [[10, 5], [5, 10]]; allowed: a list of at"),
+    ({"layers": [[10, 5], 5]}, "layers is [[10, 5], 5]; allowed: a list of at most 20 whole"),
+    ({"layers": [[10, 5], []]}, "layers is [[10, 5], []]; allowed: a list of at most 20 whole"),
+    ({"layers": "best"}, 'layers is "best"; allowed: a list of at most 20 whole numbers'),
+    (
+        {"sizes": [1]},
+        "sizes[0] is 1; allowed: a list of at most 100 whole numbers from 2 to 10000.",
+    ),
+    (
+        {"sizes": []},
+        "sizes is empty; allowed: a list of at most 100 whole numbers from 2 to 10000.",
+    ),
     (
         {"layers": "auto", "epochs": [10, 20]},
         "epochs has an entry a layer, but how many layers there will be is chosen by the data "
@@ -363,6 +373,27 @@ WRONG = [
         {"samples": {"s": {"input": __file__, "dataset": {"include": "no.txt"}}}},
         'samples.s.dataset.include: there is no file "no.txt"',
     ),
+    # What no fit could use, or what would end hours later, in numbers that YAML reads.
+    ({"seed": 2**62}, "seed is 4611686018427387904; allowed: a whole number from 0 to 10^15."),
+    (
+        {"samples": {"s": {"simulate": {"cells": 1e12}}}},
+        "samples.s.simulate.cells is 1000000000000; allowed: a whole number from 2 to 10^9.",
+    ),
+    ({"epochs": 1e308}, "epochs is 1000000000"),
+    ({"prior_shape": 1e-300}, "prior_shape is 1e-300; allowed: a number from 1e-6 to 1e6."),
+    ({"prior_rate": float("inf")}, "prior_rate is Infinity; allowed: a number from 1e-6 to 1e6."),
+    ({"tol": float("inf")}, "tol is Infinity; allowed: a number from 0 to 1."),
+    ({"guide": float("nan")}, "guide is no number (.nan); allowed: a number from 0 to 1e6."),
+    ({"lr": [0.1, float("nan")]}, "lr[1] is no number (.nan); allowed: auto, a number above 0"),
+    ({"layers": list(range(1000, 0, -1))}, "layers is [1000, 999"),
+    ({"samples": {None: {"simulate": {}}}}, 'samples: "" cannot be a name; allowed: letters'),
+    ({"samples": {"a\n": {"simulate": {}}}}, 'samples: "a\\n" cannot be a name'),
+    ({"runs": {"cells.tsv": {}}}, "runs.cells.tsv has the name of a file of the results or logs;"),
+    ({"device": "cpu\n"}, 'device is "cpu\\n"; allowed: auto, cpu, cuda'),
+    ({"samples": {"s": {"input": "x" * 300}}}, 'samples.s.input: there is no file or folder "xxx'),
+    ({"samples": {"s": {"input": "a\0b"}}}, 'samples.s.input: there is no file or folder "a\\u0'),
+    ({"gene_sets": "~nosuchuser/x"}, 'gene_sets: there is no file "~nosuchuser/x"'),
+    ({"dataset": {"genes": "~nosuchuser/x"}}, 'dataset.genes: there is no file "~nosuchuser/x"'),
 ]
 
 
@@ -374,6 +405,57 @@ def test_one_sentence_for_what_is_wrong(keys: dict, sentence: str):
     matching = [line for line in lines if line.startswith(sentence)]
     assert len(matching) == 1, lines
     assert matching[0].endswith((".", "?", ")."))
+
+
+REPEATED = """\
+samples:
+  1: {simulate: {}}
+  '1': {simulate: {cells: 60}}
+seed: 3
+runs:
+  a: &base {seed: 1}
+  b: {<<: *base, lr: 1}
+seed: 4
+"""
+
+
+def test_a_key_that_stands_twice(tmp_path: Path):
+    path = tmp_path / "config.yaml"
+    path.write_text(REPEATED)
+    with pytest.raises(ConfigError) as caught:
+        load(yaml.safe_load(REPEATED), [path, tmp_path / "absent.yaml"])
+    assert sorted(str(caught.value).splitlines()) == [
+        f"{path}, lines 2 and 3: the key '1' stands twice; leave one.",
+        f"{path}, lines 4 and 8: the key 'seed' stands twice; leave one.",
+    ]
+
+
+def test_a_config_that_holds_itself():
+    text = "samples: {sim: {simulate: {}}}\nlayers: &a [*a]\n"
+    with pytest.raises(ConfigError, match="a part that holds itself by an alias; write it out"):
+        load(yaml.safe_load(text))
+
+
+@pytest.mark.parametrize("name", ["data/sim.h5", "data/sim.npz"])
+def test_a_file_of_the_user_s_is_not_taken_for_the_simulation(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    if name.endswith(".npz"):
+        np.savez(name, mine=np.ones(3))
+    else:
+        write_h5(name, ["a"], ["g"], np.ones((1, 1)))
+    with pytest.raises(ConfigError, match="there is a file of this name that is no simulation"):
+        load(MINIMAL)
+    record = urlsafe_b64encode(name.encode()).decode()
+    if name.endswith(".h5"):  # an earlier version wrote it, of which Snakemake keeps a record
+        Path(".snakemake/metadata").mkdir(parents=True)
+        Path(".snakemake/metadata", record).write_text("{}")
+        load(MINIMAL)
+    drawn = simulate(6, 5, 2, rng=np.random.default_rng(0))
+    save_simulation("data/sim.npz", drawn)
+    write_h5("data/sim.h5", list("abcdef"), list("abcde"), drawn.counts, simulated=True)
+    Path(".snakemake/metadata", record).unlink(missing_ok=True)
+    load(MINIMAL)
 
 
 def test_all_that_is_wrong_is_said_at_once():

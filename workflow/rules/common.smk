@@ -18,7 +18,7 @@ from nmf_workflow.params import (
 from nmf_workflow.resources import Needs, mem_mb, runtime
 
 try:
-    CONFIG = load(config)
+    CONFIG = load(config, workflow.configfiles)
 except ConfigError as error:
     # Not a WorkflowError: Snakemake would add file and line of this raise, which say nothing to the
     # one who wrote the config.

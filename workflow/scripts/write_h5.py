@@ -10,7 +10,7 @@ def main(snakemake):
     """Name cells and genes and write their counts."""
     counts = sp.csr_matrix(load_simulation(snakemake.input[0]).counts)
     cells, genes = counts.shape
-    write_h5(snakemake.output[0], cell_names(cells), gene_names(genes), counts)
+    write_h5(snakemake.output[0], cell_names(cells), gene_names(genes), counts, simulated=True)
 
 
 run(main, snakemake)

@@ -51,6 +51,8 @@ CELLS_OF_A_HALF = 50_000
 DEEPEST, COARSER = 3, 0.67
 # How the variable genes of a data set are found, the usual way first.
 VARIABLE_GENES_BY = ("seurat_v3", "pearson")
+# The last bytes of a file of simulated counts.
+SIMULATED = b"neuralNMF drawn\n"
 # Options of a data set that are lists of genes, or the path of a file with one.
 GENE_LISTS = ("include", "exclude", "genes")
 

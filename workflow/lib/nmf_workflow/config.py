@@ -1,8 +1,9 @@
 """The config: checked against the schema, defaults filled in, every problem in one sentence."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from neuralNMF.options import LOSSES, PER_LAYER
@@ -14,9 +15,13 @@ from nmf_workflow.problems import (
     sample_problems,
     schema_problems,
 )
+from nmf_workflow.repeated_keys import repeated_keys
 from nmf_workflow.samples import Projection, Sample, make_projection, make_sample
 from nmf_workflow.search import settle_layers
 from nmf_workflow.tidy import tidy
+
+# Levels of mappings and lists in each other; the deepest that mean anything are six.
+DEEPEST = 20
 
 
 class ConfigError(ValueError):
@@ -58,16 +63,28 @@ class Config:
         return not simulated and fit["guide"] == 0 and fit["beta"] != "pmf"
 
 
-def load(raw: Mapping[str, Any]) -> Config:
+def load(raw: Mapping[str, Any], files: Iterable[str | Path] = ()) -> Config:
     """Check the config and fill in what it leaves out.
+
+    Parameters
+    ----------
+    raw
+        As YAML was read.
+    files
+        That it was read from, for what YAML does not tell.
 
     Raises
     ------
     ConfigError
         With a sentence for each problem found.
     """
+    if too_deep(raw):
+        raise ConfigError(
+            f"The config has more than {DEEPEST} levels, or a part that holds itself by an alias; "
+            "write it out."
+        )
     data = tidy(copy.deepcopy(raw), schema.resolve(schema.load_schema()))
-    problems = list(dict.fromkeys(schema_problems(data)))
+    problems = [*repeated_keys(files), *dict.fromkeys(schema_problems(data))]
     if problems:
         raise ConfigError("\n".join(problems))
     fit_keys = schema.properties(schema.load_schema()["$defs"]["fit"])
@@ -84,6 +101,14 @@ def load(raw: Mapping[str, Any]) -> Config:
         name: one_entry_a_layer(settle_layers(settle_loss(fit))) for name, fit in merged.items()
     }
     return Config(samples=samples, runs=runs, plots=data["plots"], projections=projections)
+
+
+def too_deep(value: Any, levels: int = DEEPEST) -> bool:
+    """Whether a config has more levels than it can have; an alias to what is above it has."""
+    if not isinstance(value, Mapping | list):
+        return False
+    below = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(too_deep(entry, levels - 1) for entry in below)
 
 
 def settle_loss(fit: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,36 @@ from jsonschema.exceptions import ValidationError
 from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 
 from nmf_workflow import schema
+from nmf_workflow.paths import is_file, is_there
 from nmf_workflow.samples import Projection, Sample, Source
 from nmf_workflow.schema import Node
 from nmf_workflow.search import is_searched
+from nmf_workflow.simulated_files import is_simulated, simulated_files
 
+# What lies beside the folders of the runs.
+FILES_OF_A_SAMPLE = ("dataset.h5ad", "genes.tsv", "cells.tsv")
 BRACES = re.compile(r"\{.*\}")
 
 
 def schema_problems(data: Mapping[str, Any]) -> Iterator[str]:
     """One sentence for each place where the config is not what the schema allows."""
+    yield from no_numbers(data, [])
     validator = Draft202012Validator(schema.load_schema())
     for error in sorted(validator.iter_errors(data), key=lambda found: list(map(str, found.path))):
         yield from sentences(error)
+
+
+def no_numbers(value: Any, path: list[str | int]) -> Iterator[str]:
+    """One sentence for each ``.nan``, which is neither below nor above any bound of the schema."""
+    if isinstance(value, float) and value != value:
+        yield f"{dotted(path)} is no number (.nan); allowed: {schema.allowed_at(path)}."
+    entries: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        entries = value.items()
+    elif isinstance(value, list):
+        entries = enumerate(value)
+    for step, below in entries:
+        yield from no_numbers(below, [*path, step])
 
 
 def sentences(error: ValidationError) -> Iterator[str]:
@@ -77,22 +95,34 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
             f"{where}.coarse_labels is {show(sample.coarse_labels)}, but there are no finer "
             "`labels`; a single column of labels is given as `labels`."
         )
+    if sample.simulate is not None:
+        yield from foreign_problems(sample.name)
     yield from source_problems(where, sample.sources, data)
     folder = show(str(Path.cwd()))
     for path in sample.gene_sets:
         yield from wildcard_problems(f"{where}.gene_sets", path)
-        if not Path(path).is_file():
+        if not is_file(path):
             at = f"{where}.gene_sets" if "gene_sets" in entry else "gene_sets"
             yield f"{at}: there is no file {show(path)} (working folder: {folder})."
     for key in GENE_LISTS:
         path = sample.dataset[key]
         if isinstance(path, str):
             yield from wildcard_problems(f"{where}.dataset.{key}", path)
-        if isinstance(path, str) and not Path(path).is_file():
+        if isinstance(path, str) and not is_file(path):
             at = f"{where}.dataset" if key in entry.get("dataset", {}) else "dataset"
             yield (
                 f"{at}.{key}: there is no file {show(path)} (working folder: {folder}); genes and "
                 f"classes of genes are written as a list: [{path}]."
+            )
+
+
+def foreign_problems(name: str) -> Iterator[str]:
+    """Files of the user's own where the simulation of a sample writes and would take them."""
+    for path in simulated_files(name):
+        if is_file(path) and not is_simulated(path):
+            yield (
+                f"samples.{name}.simulate writes {show(path)}, but there is a file of this name "
+                "that is no simulation: move it away, or give it as `input:` under another name."
             )
 
 
@@ -116,7 +146,7 @@ def source_problems(
     made = {f"data/{name}.h5" for name, other in data["samples"].items() if "simulate" in other}
     folder = show(str(Path.cwd()))
     for source in sources:
-        if source.path not in made and not Path(source.path).exists():
+        if source.path not in made and not is_there(source.path):
             path = show(source.path)
             yield f"{where}.input: there is no file or folder {path} (working folder: {folder})."
         yield from wildcard_problems(f"{where}.input", source.path)
@@ -127,7 +157,7 @@ def projection_problems(projection: Projection, data: Mapping[str, Any]) -> Iter
     where = f"project.{projection.name}"
     yield from source_problems(where, projection.sources, data)
     if projection.run is None:
-        if not Path(projection.model).is_file():
+        if not is_file(projection.model):
             folder = show(str(Path.cwd()))
             yield (
                 f"{where}.model: there is no file {show(projection.model)} (working folder: "
@@ -151,6 +181,8 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
     def at(key: str) -> str:
         return f"runs.{name}.{key}" if key in data["runs"][name] else key
 
+    if name in FILES_OF_A_SAMPLE or name.endswith(".log"):
+        yield f"runs.{name} has the name of a file of the results or logs; rename it."
     layers = fit["layers"]
     if is_searched(layers):
         yield from search_problems(fit, at)

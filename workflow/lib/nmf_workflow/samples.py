@@ -7,6 +7,8 @@ from typing import Any
 
 from neuralNMF.options import GENE_LISTS, VARIABLE_GENES
 
+from nmf_workflow.paths import expanded
+
 MODEL_ENDING = ".h5nnmf"
 
 
@@ -96,7 +98,7 @@ def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) ->
 def gene_set_files(given: str | list[str] | None) -> tuple[str, ...]:
     """The GMT files of ``gene_sets``, with ``~`` filled in."""
     paths = [given] if isinstance(given, str) else given or []
-    return tuple(str(Path(path).expanduser()) for path in dict.fromkeys(paths))
+    return tuple(expanded(path) for path in dict.fromkeys(paths))
 
 
 def make_projection(name: str, entry: Mapping[str, Any]) -> Projection:
@@ -104,7 +106,7 @@ def make_projection(name: str, entry: Mapping[str, Any]) -> Projection:
     given = entry["input"] if isinstance(entry["input"], list) else [entry["input"]]
     model = str(entry["model"])
     if model.endswith(MODEL_ENDING):
-        return Projection(name, tuple(map(make_source, given)), str(Path(model).expanduser()), None)
+        return Projection(name, tuple(map(make_source, given)), expanded(model), None)
     sample, _, run = model.partition("/")
     return Projection(name, tuple(map(make_source, given)), model, (sample, run))
 
@@ -112,12 +114,12 @@ def make_projection(name: str, entry: Mapping[str, Any]) -> Projection:
 def expand_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:
     """The options of ``create_dataset`` with ``~`` in the paths of gene lists filled in."""
     lists = {key: dataset[key] for key in GENE_LISTS if isinstance(dataset[key], str)}
-    return {**dataset, **{key: str(Path(path).expanduser()) for key, path in lists.items()}}
+    return {**dataset, **{key: expanded(path) for key, path in lists.items()}}
 
 
 def make_source(item: str | Mapping[str, str]) -> Source:
     """One input, with the file's own name where it has no other."""
     item = {"path": item} if isinstance(item, str) else item
-    path = Path(item["path"]).expanduser()
+    path = Path(expanded(item["path"]))
     name = item.get("name", path.name.removesuffix(path.suffix) or path.name)
     return Source(path=str(path), name=name, layer=item.get("layer"))

@@ -25,7 +25,8 @@ def tidy(value: Any, node: Node, *, defaults: bool = True) -> Any:
     defaults = defaults and not node.get("inherits")
     result = {}
     for key, entry in value.items():
-        key = str(key)  # a sample named 2024 is a number to YAML
+        # A sample named 2024 is a number to YAML; no name at all is none for the schema either.
+        key = "" if key is None else str(key)
         below = schema.child(node, key)
         if entry is None and below is not None and "null" not in json_types(below):
             if below.get("type") != "object" or "default" in below:

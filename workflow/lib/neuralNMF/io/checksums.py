@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from neuralNMF.errors import InputError
+from neuralNMF.options import SIMULATED
 
 BLOCK = 1 << 20
 MARK = b"neuralNMF crc32\n"
@@ -44,17 +45,19 @@ def add_checksums(path: Path, later: tuple[int, int] = (0, 0)) -> None:
         file.write(tail)
 
 
-def checksums_of(content: bytes) -> bytes:
-    """What `add_checksums` appends to a file with this content."""
+def checksums_of(content: bytes, mark: bytes = MARK) -> bytes:
+    """What `add_checksums` appends to a file with this content; `mark` says what it is."""
     parts = memoryview(content)
     blocks = (parts[start : start + BLOCK] for start in range(0, len(content), BLOCK))
-    return _tail(blocks, len(content), (0, 0))
+    return _tail(blocks, len(content), (0, 0), mark)
 
 
-def _tail(blocks: Iterable[bytes | memoryview], size: int, later: tuple[int, int]) -> bytes:
+def _tail(
+    blocks: Iterable[bytes | memoryview], size: int, later: tuple[int, int], mark: bytes = MARK
+) -> bytes:
     sums = np.array([zlib.crc32(block) for block in blocks], "<u4").tobytes()
     total = zlib.crc32(sums + struct.pack("<QQQ", size, *later))
-    return sums + _FOOTER.pack(size, *later, total, MARK)
+    return sums + _FOOTER.pack(size, *later, total, mark)
 
 
 @dataclass
@@ -123,7 +126,7 @@ def read_checksums(path: Path) -> Checksums | None:
             return None
         file.seek(length - _FOOTER.size)
         *numbers, total, mark = _FOOTER.unpack(file.read(_FOOTER.size))
-        if mark != MARK:
+        if mark not in (MARK, SIMULATED):
             return None
         size, first, past = numbers
         count = -(-size // BLOCK)

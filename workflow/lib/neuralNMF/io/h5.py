@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
+from neuralNMF.io.checksums import MARK
 from neuralNMF.io.contents import Contents
 from neuralNMF.io.faults import readable
 from neuralNMF.io.hdf5 import check_inside
@@ -16,12 +17,18 @@ from neuralNMF.io.hdf5_image import hdf5_image
 from neuralNMF.io.hdf5_rows import CompressedRows
 from neuralNMF.io.side_by_side import SideBySide, chosen_genes
 from neuralNMF.io.text import as_text
+from neuralNMF.options import SIMULATED
 
 logger = logging.getLogger(__name__)
 
 
 def write_h5(
-    path: str | Path, barcodes: Sequence[str], genes: Sequence[str], matrix: sp.spmatrix
+    path: str | Path,
+    barcodes: Sequence[str],
+    genes: Sequence[str],
+    matrix: sp.spmatrix,
+    *,
+    simulated: bool = False,
 ) -> None:
     """Write counts in CellRanger 3's layout, whole or not at all; same counts, same bytes.
 
@@ -35,6 +42,8 @@ def write_h5(
         Names of the genes, written as both ids and symbols.
     matrix : sparse or dense matrix, (N, M)
         Whole numbers >= 0.
+    simulated : bool
+        Whether the file is to be known as simulated counts, which may be written anew.
 
     Raises
     ------
@@ -67,7 +76,7 @@ def write_h5(
         "features/feature_type": np.full(ids.size, b"Gene Expression"),
         "features/genome": np.full(ids.size, b"unknown"),
     }
-    with hdf5_image(path) as file:
+    with hdf5_image(path, SIMULATED if simulated else MARK) as file:
         group = file.create_group("matrix")
         for name, array in arrays.items():
             compression = "gzip" if array.size else None

@@ -11,11 +11,11 @@ from pathlib import Path
 import h5py
 
 from neuralNMF.io.atomic import atomic_path
-from neuralNMF.io.checksums import checksums_of
+from neuralNMF.io.checksums import MARK, checksums_of
 
 
 @contextmanager
-def hdf5_image(path: str | Path) -> Iterator[h5py.File]:
+def hdf5_image(path: str | Path, mark: bytes = MARK) -> Iterator[h5py.File]:
     """Give an HDF5 file to fill; write it with its checksums, whole or not at all.
 
     Takes twice the file's size of memory.
@@ -24,6 +24,8 @@ def hdf5_image(path: str | Path) -> Iterator[h5py.File]:
     ----------
     path : str or Path
         Of the file.
+    mark : bytes
+        Its last bytes, by which it is told from others.
 
     Yields
     ------
@@ -36,4 +38,4 @@ def hdf5_image(path: str | Path) -> Iterator[h5py.File]:
         image = file.id.get_file_image()
     with atomic_path(path) as temporary, temporary.open("wb") as written:
         written.write(image)
-        written.write(checksums_of(image))
+        written.write(checksums_of(image, mark))
