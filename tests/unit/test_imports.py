@@ -13,9 +13,9 @@ LEVELS = [
     {"errors"},
     {"options", "progress"},
     {"kernels"},
-    {"threads", "device", "memory", "simulate", "canonical", "labels", "gene_classes"},
+    {"threads", "device", "memory", "simulate", "canonical", "labels", "sampling", "gene_classes"},
     {"evidence"},
-    {"io"},
+    {"io", "colours"},
     {"solvers"},
     {"cells"},
     {"training"},
@@ -30,8 +30,9 @@ LEVELS = [
 BESIDE = {
     "dataset": {"errors", "options", "progress", "labels", "gene_classes", "io"},
     "report": {"options", "labels", "evidence"},
-    "plots": {"errors", "options", "labels", "gene_classes", "evidence"},
+    "plots": {"errors", "options", "labels", "sampling", "gene_classes", "evidence", "colours"},
     "survey": {"errors", "options", "labels", "gene_classes", "io"},
+    "embedding": {"errors", "labels", "sampling", "evidence", "colours"},
 }
 # What the workflow's own package may know of the library: it is imported while the Snakefile is
 # parsed, also where torch is not installed.
@@ -39,8 +40,8 @@ FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options"}
 # A command of its own, which looks into a file; what the Snakefile imports may not import it.
 COMMAND = "nmf_workflow.new"
 WITHOUT_TORCH = ["errors", "options", "progress", "memory", "simulate", "canonical", "labels",
-                 "gene_classes", "evidence", "io", "dataset", "plots", "report",
-                 "survey"]  # fmt: skip
+                 "sampling", "gene_classes", "evidence", "io", "colours", "dataset", "plots",
+                 "report", "survey", "embedding"]  # fmt: skip
 # Kernels keep what they have compiled, the prototype appends to a sample's log.
 MAY_OPEN_FILES = {"io", "kernels", "prototype"}
 OPENING = {

@@ -36,7 +36,7 @@ def test_scripts(script: Path):
     if script.stem.startswith("plot_"):
         assert not {"scipy", "matplotlib.pyplot"} & found
     assert ("matplotlib" in found) == script.stem.startswith("plot_")
-    assert ("sklearn" in found) == (script.stem == "judge_programs")
+    assert ("sklearn" in found) == (script.stem in ("judge_programs", "embed"))
 
 
 def test_what_the_snakefile_imports():

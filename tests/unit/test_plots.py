@@ -7,21 +7,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from neuralNMF.colours import label_colours
 from neuralNMF.errors import InputError
 from neuralNMF.evidence.layer import layer_evidence
 from neuralNMF.evidence.markers import top_markers
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.tables import write_table
 from neuralNMF.labels import NO_LABEL as NONE
-from neuralNMF.labels import label_column
+from neuralNMF.labels import OTHER, as_labels, label_column
 from neuralNMF.plots.beta import gene_order, plot_top_genes
 from neuralNMF.plots.hierarchy import plot_hierarchy
-from neuralNMF.plots.labels import OTHER, as_labels, label_colours, sample_cells
 from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.loss import plot_loss
 from neuralNMF.plots.programs import programs_table, top_genes
 from neuralNMF.plots.style import Programs, plain_programs, short
 from neuralNMF.plots.theta import LINES, common_limit, order_cells, plot_theta, plot_usage
+from neuralNMF.sampling import sample_cells
 
 K, GENES_PER_BLOCK = 4, 25
 
@@ -106,18 +107,18 @@ def test_every_label_has_a_colour_of_its_own(count):
 
 def test_sample_keeps_proportions_and_every_label(rng):
     labels = as_labels(pd.Series(["T"] * 9000 + ["B"] * 995 + ["rare"] * 5))
-    kept = sample_cells(10_000, 500, rng=rng, labels=labels)
+    kept = sample_cells(10_000, 500, rng=rng, groups=labels.codes)
     assert len(kept) == len(set(kept)) == 500
     counts = np.bincount(labels.codes[kept])
     assert counts[labels.names.index("rare")] == 1
     assert abs(counts[labels.names.index("T")] - 450) <= 1
-    again = sample_cells(10_000, 500, rng=np.random.default_rng(7), labels=labels)
+    again = sample_cells(10_000, 500, rng=np.random.default_rng(7), groups=labels.codes)
     np.testing.assert_array_equal(kept, again)
 
 
 def test_sample_with_more_labels_than_cells_to_draw(rng):
     labels = as_labels(pd.Series([f"c{i % 30}" for i in range(900)]))
-    assert len(sample_cells(900, 10, rng=rng, labels=labels)) == 10
+    assert len(sample_cells(900, 10, rng=rng, groups=labels.codes)) == 10
     assert len(sample_cells(900, 10, rng=rng)) == 10
     assert len(sample_cells(900, 900, rng=rng)) == 900
     with pytest.raises(InputError, match="max_cells"):

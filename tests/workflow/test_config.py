@@ -60,7 +60,7 @@ def test_defaults_are_filled_in_at_every_depth():
     assert config.samples["own"].dataset["min_counts"] == 1
     assert config.runs["main"]["layers"] == [20, 10]
     assert config.runs["main"]["epochs"] == [300, 300]
-    assert config.plots == {"top_n": 10, "max_thresh": 50, "max_cells": 5000}
+    assert config.plots == {"top_n": 10, "max_thresh": 50, "max_cells": 5000, "umap": "auto"}
 
 
 def test_what_is_given_with_nothing_after_it_counts_as_not_given():

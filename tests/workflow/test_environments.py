@@ -92,7 +92,12 @@ def imports_of(*folders: str) -> set[str]:
 
 def test_the_library_imports_only_what_is_asked_for():
     asked = {canonicalize_name(entry.name) for entry in requirements()}
-    provided = {"yaml": "pyyaml", "skmisc": "scikit-misc", "sklearn": "scikit-learn"}
+    provided = {
+        "yaml": "pyyaml",
+        "skmisc": "scikit-misc",
+        "sklearn": "scikit-learn",
+        "umap": "umap-learn",
+    }
     found = imports_of("workflow/lib", "workflow/scripts")
     for module in found - {"hdf5plugin", "zarr"}:  # which are used where they are there
         assert provided.get(module, module) in asked, module
@@ -123,11 +128,12 @@ def test_every_rule_and_device_has_its_environment(real: Workflow, tmp_path, mon
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def environments(device) -> set[str]:
-        text = real.run("--dry-run", "--sdm", "conda", config={**SMALL, "device": device}).text
+        config = {**SMALL, "device": device, "plots": {"umap": True}}
+        text = real.run("--dry-run", "--sdm", "conda", config=config).text
         return set(re.findall(r"Conda environment \S*/(\w+\.yaml) will be created", text))
 
-    assert environments("cpu") == {"library.yaml", "plots.yaml"}
-    assert environments(["cuda", "cpu"]) == {"library.yaml", "gpu.yaml", "plots.yaml"}
+    assert environments("cpu") == {"library.yaml", "plots.yaml", "embed.yaml"}
+    assert environments(["cuda", "cpu"]) == {"library.yaml", "gpu.yaml", "plots.yaml", "embed.yaml"}
 
 
 def test_the_gpu_environment_differs_in_torch_only():

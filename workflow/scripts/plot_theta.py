@@ -3,9 +3,8 @@
 import numpy as np
 from neuralNMF.io.figures import save_figure
 from neuralNMF.io.model import load_model
-from neuralNMF.labels import label_column
+from neuralNMF.labels import as_labels, label_column
 from neuralNMF.plots.hierarchy import plot_hierarchy
-from neuralNMF.plots.labels import as_labels
 from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.theta import plot_theta
 from nmf_workflow.script import pairs, run

@@ -42,7 +42,7 @@ class Config:
         says what is tried where the data choose the layers (None where they do not); ``layers``
         are then the most that may come of it.
     plots
-        ``top_n``, ``max_thresh``, ``max_cells``.
+        ``top_n``, ``max_thresh``, ``max_cells``, ``umap``.
     projections
         New cells to be judged by a model, by name.
     """
@@ -51,6 +51,12 @@ class Config:
     runs: dict[str, dict[str, Any]]
     plots: dict[str, Any]
     projections: dict[str, Projection]
+
+    def umap(self, sample: str) -> bool:
+        """Whether the cells of a sample are laid out; what ``auto`` means for it."""
+        if self.plots["umap"] != "auto":
+            return bool(self.plots["umap"])
+        return self.samples[sample].simulate is None
 
     def consensus(self, sample: str, run: str) -> bool:
         """Whether the layers of a run are those of a consensus; what ``auto`` means for it."""

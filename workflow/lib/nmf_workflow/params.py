@@ -85,6 +85,7 @@ def of_run(config: Config, sample: str, run: str, last: int) -> list[str]:
     """The final model, the pictures and the tables of one run of one sample, `last` layers deep."""
     names = [f"layer{last}.h5nnmf", *(name for part in drawn(last).values() for name in part)]
     names += [f"{table}.tsv" for table in judged(config.samples[sample])]
+    names += ["explore.h5ad", "umap.tsv"] if config.umap(sample) else []
     return [f"results/{sample}/{run}/{name}" for name in names]
 
 
@@ -282,6 +283,20 @@ class Plan:
         sample = self.config.samples[wildcards.sample]
         columns = {"label": sample.labels, "coarse_label": sample.coarse_labels}
         return {name: column for name, column in columns.items() if column is not None}
+
+    def coloured(self, wildcards: Wildcards) -> list[str]:
+        """The columns of ``obs`` that give the cells colours."""
+        sample = self.config.samples[wildcards.sample]
+        inputs = ["dataset"] if len(sample.sources) > 1 else []
+        return list(dict.fromkeys([*self.all_labels(wildcards).values(), *inputs]))
+
+    def umap(self, wildcards: Wildcards) -> bool:
+        """Whether the cells are laid out where their file is asked for."""
+        return self.config.umap(wildcards.sample)
+
+    def seed(self, wildcards: Wildcards) -> int:
+        """The seed of a run."""
+        return self.config.runs[wildcards.run]["seed"]
 
     def gene_sets(self, wildcards: Wildcards) -> list[str]:
         """The GMT files of a sample."""

@@ -32,6 +32,9 @@ GENES_IN_A_CELL = 100
 THETA_COPIES = 4
 # Layers by consensus that the choice of layers is worth.
 TRIALS = 6
+# The layout of 50,000 cells (of more, a sample is laid out), and its minutes on a slow core.
+LAYOUT_MB = 1000
+LAYOUT_MINUTES = 5
 # For what the formulas leave out.
 MARGIN = 1.3
 
@@ -136,6 +139,15 @@ class Needs:
     def projection_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Memory of ``project``: counts go through it in pieces, the usage is held."""
         return again(FIT_BASE_MB + input.size_mb, attempt)
+
+    def embedding_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Memory of ``embed``: counts go through it in pieces, the usage is held."""
+        return again(BASE_MB + LAYOUT_MB + input.size_mb, attempt)
+
+    def embedding_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Minutes of ``embed``: each layer is laid out."""
+        layers = len(self.config.runs[wildcards.run]["layers"])
+        return again(BASE_MINUTES + LAYOUT_MINUTES * layers + input.size_mb / 60, attempt)
 
     def simulation_mem_mb(self, wildcards: Any, attempt: int) -> int:
         """Memory of ``simulate`` and ``write_h5``: rates, counts and their copies."""

@@ -1,6 +1,7 @@
 """Writing ``dataset.h5ad`` chunk by chunk, so that AnnData reads it and NumPy can map it."""
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -101,7 +102,13 @@ class DatasetWriter:
         self._row_nnz.append(np.diff(counts.indptr).astype(np.int64))
         self._cells += counts.shape[0]
 
-    def finish(self, obs: pd.DataFrame, var: pd.DataFrame, info: dict[str, Any]) -> None:
+    def finish(
+        self,
+        obs: pd.DataFrame,
+        var: pd.DataFrame,
+        info: dict[str, Any],
+        **more: Mapping[str, Any],
+    ) -> None:
         """Write the tables and close the file.
 
         Parameters
@@ -112,6 +119,8 @@ class DatasetWriter:
             One row a gene.
         info : dict
             JSON types, kept as text in ``uns["dataset"]``.
+        **more : mapping
+            What else AnnData has places for: ``obsm``, ``varm``, ``uns``.
 
         Raises
         ------
@@ -148,8 +157,9 @@ class DatasetWriter:
             write_elem(file, "obs", storable(obs))
             write_elem(file, "var", storable(var))
             for name in ("layers", "obsm", "obsp", "varm", "varp"):
-                write_elem(file, name, {})
-            write_elem(file, "uns", {"dataset": json.dumps(info, sort_keys=True)})
+                write_elem(file, name, dict(more.get(name, {})))
+            told = {"dataset": json.dumps(info, sort_keys=True)}
+            write_elem(file, "uns", told | dict(more.get("uns", {})))
             arrays = [file["X"][name] for name in ("data", "indices")]
             starts = [array.id.get_offset() or 0 for array in arrays]
             ends = [start + 4 * array.size for start, array in zip(starts, arrays, strict=True)]

@@ -10,7 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from neuralNMF.plots.labels import Labels, draw_labels, legend_inches, sample_cells
+from neuralNMF.evidence.main_program import NO_PROGRAM, main_programs
+from neuralNMF.labels import Labels
+from neuralNMF.plots.labels import draw_labels, legend_inches
 from neuralNMF.plots.style import (
     COLOUR_MAP,
     FAINT,
@@ -26,6 +28,7 @@ from neuralNMF.plots.style import (
     title_inches,
     verbatim,
 )
+from neuralNMF.sampling import sample_cells
 
 TALL = 6.3  # inches of the cells
 LINES = 900  # lines of pixels that this is worth
@@ -73,7 +76,8 @@ def plot_theta(
         `max_cells` is below 1.
     """
     cells = len(usages[0])
-    kept = sample_cells(cells, max_cells, rng=rng, labels=labels)
+    groups = None if labels is None else labels.codes
+    kept = sample_cells(cells, max_cells, rng=rng, groups=groups)
     shares = [row_percent(usage[kept]) for usage in usages]
     return plot_usage(
         shares[layer - 1],
@@ -96,11 +100,7 @@ def common_limit(shares: Sequence[np.ndarray]) -> float:
 
 
 def order_cells(shares: np.ndarray, programs: Programs) -> np.ndarray:
-    """Order cells by their program, and by how much they have of it.
-
-    A cell's program is the one of which it has most beyond what cells have on average: a program
-    that all cells use would else own them all. Flagged programs own cells only where there are no
-    others.
+    """Order cells by their main program (`main_programs`), and by how much they have of it.
 
     Parameters
     ----------
@@ -114,12 +114,11 @@ def order_cells(shares: np.ndarray, programs: Programs) -> np.ndarray:
     ndarray of int, (n,)
         The cells, first to last.
     """
-    candidates = programs.order[~programs.drawn_grey]
-    if len(candidates) == 0:
-        candidates = programs.order
-    excess = shares[:, candidates] - shares[:, candidates].mean(axis=0)
-    owner = excess.argmax(axis=1)
-    return np.lexsort((-excess[np.arange(len(excess)), owner], owner))
+    main, excess = main_programs(shares, programs.order, programs.grey)
+    place = np.empty(len(programs.order) + 1, dtype=int)
+    place[programs.order] = np.arange(len(programs.order))
+    place[NO_PROGRAM] = len(programs.order)  # cells without any stand last
+    return np.lexsort((-excess, place[main]))
 
 
 def plot_usage(

@@ -1,0 +1,26 @@
+# The cells of a run's last layer, for cellxgene and scanpy: what they are, where they lie, their colours.
+
+
+rule embed:
+    input:
+        model=PLAN.final_model,
+        dataset="results/{sample}/dataset.h5ad",
+    output:
+        explore="results/{sample}/{run}/explore.h5ad",
+        table="results/{sample}/{run}/umap.tsv",
+    log:
+        "logs/{sample}/{run}/embed.log",
+    benchmark:
+        "logs/{sample}/{run}/embed.benchmark.tsv"
+    conda:
+        "../../envs/embed.yaml"
+    resources:
+        mem_mb=NEEDS.embedding_mem_mb,
+        runtime=NEEDS.embedding_runtime,
+    params:
+        columns=PLAN.coloured,
+        umap=PLAN.umap,
+        seed=PLAN.seed,
+        version=VERSION,
+    script:
+        "../scripts/embed.py"
