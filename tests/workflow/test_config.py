@@ -508,6 +508,7 @@ def test_the_config_offers_the_library_s_choices():
     assert tuple(offered.pop("samples.<name>.simulate.mode")) == MODES
     assert tuple(offered.pop("dataset.variable_genes_by")) == VARIABLE_GENES_BY
     assert offered.pop("consensus") == ["auto", True, False]
+    assert offered.pop("plots.umap") == ["auto", True, False]
     for key in (
         "normalize",
         "transform",
