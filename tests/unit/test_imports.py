@@ -10,7 +10,7 @@ LIBRARY = Path(__file__).resolve().parents[2] / "workflow" / "lib"
 # The rooms of neuralNMF from the ground up: a room imports from lower levels and from itself, and
 # rooms of one level do not know each other.
 LEVELS = [
-    {"errors"},
+    {"errors", "processes"},
     {"options", "progress"},
     {"kernels"},
     {"threads", "device", "memory", "simulate", "canonical", "labels", "sampling", "gene_classes"},
@@ -36,14 +36,15 @@ BESIDE = {
 }
 # What the workflow's own package may know of the library: it is imported while the Snakefile is
 # parsed, also where torch is not installed.
-FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options"}
+FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options", "neuralNMF.processes"}
 # A command of its own, which looks into a file; what the Snakefile imports may not import it.
 COMMAND = "nmf_workflow.new"
-WITHOUT_TORCH = ["errors", "options", "progress", "memory", "simulate", "canonical", "labels",
-                 "sampling", "gene_classes", "evidence", "io", "colours", "dataset", "plots",
-                 "report", "survey", "embedding"]  # fmt: skip
+WITHOUT_TORCH = ["errors", "processes", "options", "progress", "memory", "simulate", "canonical",
+                 "labels", "sampling", "gene_classes", "evidence", "io", "colours", "dataset",
+                 "plots", "report", "survey", "embedding"]  # fmt: skip
 # Kernels keep what they have compiled, the prototype appends to a sample's log.
-MAY_OPEN_FILES = {"io", "kernels", "prototype"}
+# Of a process the system says in a file whether it runs.
+MAY_OPEN_FILES = {"io", "kernels", "prototype", "processes"}
 OPENING = {
     "open", "read_text", "write_text", "read_bytes", "write_bytes", "mkdir", "touch",
     "unlink", "fromfile", "tofile", "memmap", "savez", "savez_compressed", "loadtxt", "savetxt",

@@ -3,6 +3,7 @@ import neuralNMF
 from nmf_workflow import ending
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
+from nmf_workflow.locks import keep_record, unlock_the_dead
 from nmf_workflow.params import (
     PROJECTED,
     Plan,
@@ -23,6 +24,9 @@ except ConfigError as error:
     # Not a WorkflowError: Snakemake would add file and line of this raise, which say nothing to the
     # one who wrote the config.
     sys.exit(f"The config cannot be used:\n{error}")
+
+if workflow.is_main_process:
+    unlock_the_dead()
 
 PLAN = Plan(
     CONFIG,

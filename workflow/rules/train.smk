@@ -32,8 +32,9 @@ for number in range(1, depth(CONFIG) + 1):
             "../scripts/train_layer.py"
 
 
-# On a cluster, and with environments of their own, the fit itself finds out.
+# On a cluster, and with environments of their own, the fit itself finds out about devices.
 onstart:
+    keep_record()
     if workflow.local_exec and not workflow.deployment_settings.deployment_method:
         fits = [job for job in workflow.dag.needrun_jobs() if "train_layer" in job.rule.name]
         if sentence := missing_device(job.params.where["device"] for job in fits):

@@ -275,7 +275,7 @@ def dotted(path: list[str | int]) -> str:
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def show(value: Any) -> str:
