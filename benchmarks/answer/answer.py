@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,11 +57,11 @@ def flow(answer: Answer, cells: Cells) -> float:
 
 
 def measured(
-    method: Method, cells: Cells, seed: int, flat: Mapping[int, float] | None = None
+    method: Method, cells: Cells, seed: int, flat: Callable[[int], float] | None = None
 ) -> list[dict]:
     """All measures of a method on some cells, a dictionary for each layer.
 
-    `flat` is the error of a factorization of one layer, by its rank.
+    `flat` gives the error of a factorization of one layer of some rank.
     """
     answer, seconds = timed(lambda: method(cells, seed))
     rows = []
@@ -70,7 +70,7 @@ def measured(
         row = {"layer": number + 1, "rank": usage.shape[1], "replication": replicated[number]}
         row |= measures.of_layer(usage, cells.fine, cells.coarse, seed)
         if flat is not None and answer.error is not None:
-            row["error_ratio"] = answer.error(number) / flat[usage.shape[1]]
+            row["error_ratio"] = answer.error(number) / flat(int(usage.any(axis=0).sum()))
         rows.append(row)
     rows[0] |= {"hierarchy": flow(answer, cells), "seconds": seconds}
     return rows

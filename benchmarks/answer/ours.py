@@ -6,8 +6,9 @@ changes; the workflow's own code fills in the rest. So a default that changes th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import scipy.sparse as sp
 import yaml
 from neuralNMF.cells.scaling import Scaling, scaled_matrix
 from neuralNMF.consensus.fit import add_layer
+from neuralNMF.consensus.parts import cells_of
 from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset, open_dataset
@@ -168,14 +170,20 @@ def method_of(keys: Mapping[str, Any]) -> Method:
     return method
 
 
-def flat_errors(keys: Mapping[str, Any], cells: Cells) -> dict[int, float]:
-    """The least error of a single layer of each rank of a configuration, of three starts."""
+def flat_errors(keys: Mapping[str, Any], cells: Cells) -> Callable[[int], float]:
+    """The least error of a single layer of some rank, of three starts: of a fit without consensus.
+
+    It keeps all of its programs, so it has as many as the layer that it stands beside.
+    """
     dataset_options, layers = options_of(keys)
     with TemporaryDirectory() as folder:
-        dataset = dataset_of(cells, dataset_options, Path(folder))
-        return {options.rank: flat_error(dataset, options) for options in layers}
+        written = dataset_of(cells, dataset_options, Path(folder))
+        dataset = cells_of(written, np.arange(written.shape[0]))  # in memory
 
+    @cache
+    def error(rank: int) -> float:
+        options = replace(layers[0], rank=rank, consensus=False, min_support=0.0)
+        models = [fitted(dataset, [options], seed) for seed in range(FLAT_STARTS)]
+        return min(error_of(dataset, model, options, 0) for model in models)
 
-def flat_error(dataset: Dataset, options: LayerOptions) -> float:
-    models = [fitted(dataset, [options], seed) for seed in range(FLAT_STARTS)]
-    return min(error_of(dataset, model, options, 0) for model in models)
+    return error

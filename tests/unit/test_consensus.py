@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import cosine, dataset_of, least_cosine
-from neuralNMF.consensus.fit import add_layer
+from neuralNMF.consensus.fit import add_layer, most_programs
 from neuralNMF.consensus.groups import grouped
 from neuralNMF.consensus.parts import cells_of, halves, model_of_cells, thinned
 from neuralNMF.consensus.replication import Found, replication_table
@@ -146,48 +146,72 @@ def fits_with(shared: dict[int, int], fits: int = 6, cells: int = 300) -> tuple[
 
 def test_programs_of_four_of_six_fits_are_kept_and_of_three_not():
     usages, programs = fits_with({0: 6, 1: 4, 2: 3})
-    groups = grouped(usages, programs, 9)
-    np.testing.assert_allclose(groups.found, [1, 4 / 6])
-    np.testing.assert_allclose(groups.programs, programs[0][:2], atol=1e-12)
+    found = grouped(usages, programs, 9)
+    np.testing.assert_allclose(found, programs[0][:2], atol=1e-12)
 
 
 def test_where_none_is_shared_the_most_found_one_is_kept():
     usages, programs = fits_with({0: 2})
-    groups = grouped(usages, programs, 9)
-    np.testing.assert_allclose(groups.found, [2 / 6])
-    np.testing.assert_allclose(groups.programs, programs[0][:1], atol=1e-12)
+    found = grouped(usages, programs, 9)
+    np.testing.assert_allclose(found, programs[0][:1], atol=1e-12)
 
 
 def test_no_more_are_kept_than_asked_for_the_most_found_first():
     usages, programs = fits_with({0: 4, 1: 6, 2: 5})
-    groups = grouped(usages, programs, 2)
-    np.testing.assert_allclose(groups.found, [1, 5 / 6])
-    np.testing.assert_allclose(groups.programs, programs[0][1:3], atol=1e-12)
+    found = grouped(usages, programs, 2)
+    np.testing.assert_allclose(found, programs[0][1:3], atol=1e-12)
 
 
 def test_a_program_is_the_median_of_its_group_at_sum_one():
     usage = np.random.default_rng(0).random((50, 1))
     programs = [np.array([row]) for row in ([0.1, 0.2, 0.7], [0.3, 0.3, 0.4], [0.9, 0.1, 0.0])]
-    groups = grouped([usage, 2 * usage, 3 * usage], programs, 1)
-    np.testing.assert_allclose(groups.programs, np.array([[0.3, 0.2, 0.4]]) / 0.9)
-    assert groups.found.tolist() == [1]
+    found = grouped([usage, 2 * usage, 3 * usage], programs, 1)
+    np.testing.assert_allclose(found, np.array([[0.3, 0.2, 0.4]]) / 0.9)
 
 
 def test_a_median_without_a_gene_gives_way_to_the_mean():
     usage = np.random.default_rng(0).random((50, 1))
-    groups = grouped([usage] * 3, list(np.eye(3)[:, None]), 1)
-    np.testing.assert_allclose(groups.programs, np.full((1, 3), 1 / 3))
+    found = grouped([usage] * 3, list(np.eye(3)[:, None]), 1)
+    np.testing.assert_allclose(found, np.full((1, 3), 1 / 3))
 
 
 def test_dead_programs_are_no_group():
     usages, programs = fits_with({0: 2})
     dead = [np.c_[np.zeros(len(usage)), usage] for usage in usages]
     zeros = [np.r_[np.zeros((1, 20)), rows] for rows in programs]
-    groups = grouped(dead, zeros, 9)
-    np.testing.assert_allclose(groups.programs, programs[0][:1], atol=1e-12)
+    found = grouped(dead, zeros, 9)
+    np.testing.assert_allclose(found, programs[0][:1], atol=1e-12)
     alone = grouped([np.c_[np.zeros(300), usages[0]]], [np.r_[np.zeros((1, 20)), programs[0]]], 9)
-    assert np.isfinite(alone.programs).all()
-    assert len(alone.programs) == 2
+    assert np.isfinite(alone).all()
+    assert len(alone) == 2
+
+
+# Sizes of later layers
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "rank", "most"),
+    [
+        (20, 20, 10, 10),  # nothing is missing
+        (17, 20, 10, 10),  # still fewer than two thirds
+        (7, 20, 10, 5),
+        (5, 10, 5, 3),
+        (15, 20, 18, 14),  # nine tenths were asked for
+        (2, 20, 10, 1),
+        (1, 20, 10, 1),
+    ],
+)
+def test_a_layer_above_one_that_lost_programs_is_smaller(there, asked, rank, most):
+    previous = Model(
+        [np.ones((9, there))],
+        [np.ones((there, 9))],
+        [np.zeros(there, bool)],
+        pd.DataFrame(),
+        pd.DataFrame(),
+        info={"options": {"rank": asked}},
+    )
+    assert most_programs(previous, rank) == most
+    assert most_programs(None, rank) == rank
 
 
 # Replication

@@ -17,7 +17,8 @@ rule try_size:
         size=r"\d+",
     conda:
         PLAN.environment(1)
-    threads: MAX_THREADS
+    # Sizes side by side fill the cores better than one fit on all of them.
+    threads: 1
     resources:
         mem_mb=NEEDS.fit_mem_mb(1),
         runtime=NEEDS.sizes_runtime,

@@ -16,7 +16,7 @@ from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
-from neuralNMF.options import LayerOptions
+from neuralNMF.options import COARSER, LayerOptions
 from neuralNMF.progress import bar
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import threads_of_a_fit
@@ -106,12 +106,17 @@ def add_layer(
         return fit_layer(dataset, previous, options, progress=progress)
     rng = np.random.default_rng([options.seed, depth])
     probe = _probe(dataset, rng)
-    pairs, starts = _fits_of_halves(dataset, previous, options, probe, rng, progress)
-    newest = [fit[-1] for pair in pairs for fit in pair]
-    groups = grouped(
-        [fit.usage for fit in newest], [fit.shares for fit in newest], _most(previous, options)
+    most = most_programs(previous, options.rank)
+    pairs, starts = _fits_of_halves(
+        dataset, previous, replace(options, rank=most), probe, rng, progress
     )
-    model = fit_layer(dataset, previous, options, programs=groups.programs, progress=progress)
+    newest = [fit[-1] for pair in pairs for fit in pair]
+    programs = grouped(
+        [fit.usage for fit in newest],
+        [fit.shares for fit in newest],
+        most_programs(previous, options.rank),
+    )
+    model = fit_layer(dataset, previous, options, programs=programs, progress=progress)
     found = probe.layers(model, options)
     model.replication = replication_table(found, pairs, starts)
     if gains:
@@ -122,11 +127,25 @@ def add_layer(
     return model
 
 
-def _most(previous: Model | None, options: LayerOptions) -> int:
-    """Programs of the new layer, at the most: fewer than the layer before has kept."""
+def most_programs(previous: Model | None, rank: int) -> int:
+    """Programs of a new layer, at the most.
+
+    Where fewer programs than were asked for are found again in the layer before, a layer of the
+    size that was asked for may group hardly any of them. So it is made smaller too: to the same
+    share of the layer before, but not below two thirds of it.
+
+    Parameters
+    ----------
+    previous : Model or None
+        The model that the layer is added to, None for the first layer.
+    rank : int
+        Programs that the new layer is asked for.
+    """
     if previous is None:
-        return options.rank
-    return max(1, min(options.rank, previous.layers[-1] - 1))
+        return rank
+    there = previous.layers[-1]
+    share = max(COARSER, rank / previous.info["options"]["rank"])
+    return max(1, min(rank, round(share * there), there - 1))
 
 
 def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:

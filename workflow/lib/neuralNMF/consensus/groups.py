@@ -9,7 +9,6 @@ alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,23 +20,7 @@ _ALIKE = 0.7
 _FOUND = 0.6
 
 
-@dataclass(frozen=True)
-class Groups:
-    """The programs that many fits have found.
-
-    Attributes
-    ----------
-    programs : ndarray of float64, (k, M)
-        The median of each group's members; rows at sum one.
-    found : ndarray of float64, (k,)
-        The share of the fits that have each program.
-    """
-
-    programs: np.ndarray
-    found: np.ndarray
-
-
-def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: int) -> Groups:
+def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: int) -> np.ndarray:
     """Find the programs that many fits have in common.
 
     Parameters
@@ -51,10 +34,11 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: 
 
     Returns
     -------
-    Groups
-        Those that are found by most of the fits, the most found first; if none is, the one that is
-        found most often. Of 6 fits with as many programs, each in 4 of them, there are more groups
-        than a fit has programs: the first ``most`` of them are kept.
+    ndarray of float64, (k, M)
+        The median of each group's members, rows at sum one: of the groups that are found by most
+        of the fits, the most found first; if none is, of the one that is found most often.
+        Of 6 fits with as many programs, each in 4 of them, there are more groups than a fit has
+        programs: the first ``most`` of them are kept.
 
     References
     ----------
@@ -77,7 +61,7 @@ def grouped(usages: Sequence[np.ndarray], programs: Sequence[np.ndarray], most: 
     empty = medians.sum(axis=1) == 0
     for row in np.flatnonzero(empty):
         medians[row] = every[of_groups[kept[row]]].mean(axis=0)
-    return Groups(medians / medians.sum(axis=1, keepdims=True), found[kept])
+    return medians / medians.sum(axis=1, keepdims=True)
 
 
 def _labels(units: np.ndarray) -> np.ndarray:
