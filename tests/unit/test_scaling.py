@@ -82,7 +82,7 @@ def test_a_gene_that_never_varies_keeps_its_scale(tmp_path):
 def test_without_a_transform_the_values_are_not_copied():
     scaling = Scaling(np.full(3, 2.0), np.ones(4))
     data, indptr = np.arange(5, dtype=np.float32), np.array([0, 2, 2, 5])
-    assert scaling.values(data, indptr, 0, 3) is data
+    assert scaling.values(data, indptr, np.arange(5), 0, 3) is data
     np.testing.assert_array_equal(scaling.outer_cells, 2)
 
 
@@ -91,7 +91,7 @@ def test_a_transform_acts_after_the_cell_factor_and_leaves_its_input_alone(trans
     cells = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     scaling = Scaling(cells, np.ones(4), transform)
     data, indptr = np.arange(1, 6, dtype=np.float32), np.array([10, 12, 12, 15])
-    values = scaling.values(data, indptr, 1, 4)
+    values = scaling.values(data, indptr, np.arange(5), 1, 4)
     expected = FUNCTIONS[transform](data * np.array([2, 2, 4, 4, 4]))
     np.testing.assert_allclose(values, expected, rtol=1e-6)
     np.testing.assert_array_equal(data, [1, 2, 3, 4, 5])

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from neuralNMF import __version__
+from neuralNMF.batches.factors import Batches
 from neuralNMF.canonical import canonical
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.stream import cells_held, is_dense
@@ -18,6 +19,7 @@ from neuralNMF.device import resolve_device
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
+from neuralNMF.least_squares.batch_factors import PROGRAMS, learn_batches
 from neuralNMF.least_squares.fit import fit_least_squares
 from neuralNMF.memory import Demand, check_memory
 from neuralNMF.options import POISSON, LayerOptions, rank_in_memory
@@ -42,6 +44,7 @@ _SHARED = (
     "precision",
     "prior_shape",
     "prior_rate",
+    "batch",
 )
 
 
@@ -51,6 +54,7 @@ def fit_layer(
     options: LayerOptions,
     *,
     programs: np.ndarray | None = None,
+    batches: Batches | None = None,
     progress: bool = True,
     warn: bool = True,
 ) -> Model:
@@ -68,6 +72,10 @@ def fit_layer(
     programs : ndarray or None, shape (k, M)
         What the new layer starts from, in counts, at most as many as the options' rank; None finds
         a start (``init``).
+    batches : Batches or None
+        The factors of the cells' batches, of this or a larger data set; None learns those of a
+        first layer where the options name a column of batches. Later layers have those of the
+        first.
     progress : bool
         Whether to show progress bars.
     warn : bool
@@ -90,6 +98,10 @@ def fit_layer(
     if programs is not None:
         _check_programs(dataset, options, programs)
     with threads_of_a_fit(options.threads) as threads:
+        if previous is not None:
+            batches = previous.batches
+        elif batches is None and options.batch is not None:
+            batches = learn_batches(dataset, options, threads)
         context = FitContext(
             dataset,
             previous,
@@ -99,6 +111,7 @@ def fit_layer(
             torch.Generator().manual_seed(_stream_seed(options.seed, previous)),
             progress,
             programs,
+            batches,
         )
         model = _fit(context)
     if warn:
@@ -122,6 +135,7 @@ def _fit(context: FitContext) -> Model:
     if previous is not None and not fitted.joint:
         _keep_programs(fitted, previous)
     model = _model(fitted, dataset)
+    model.batches = context.batches
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
     settle(context, model, fitted)
@@ -229,6 +243,7 @@ def _demand(context: FitContext) -> Demand:
         dense=dense,
         held=cells_held(dataset, options.data_mem_size, dense=dense),
         threads=context.place.threads.count,
+        group_sums=0 if context.batches is None else len(context.batches.names) * PROGRAMS,
     )
 
 

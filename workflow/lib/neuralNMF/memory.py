@@ -13,6 +13,7 @@ _log = logging.getLogger(__name__)
 
 _BASE = 600_000_000  # Python, torch, numba and their compiled code
 _COPIES = 4  # of Theta_1, at the most, in the optimisers without a step size
+_GROUP_SUMS = 16  # a sum of a group of cells, and its part of the sums that are added to it
 _TABLES = 250  # a cell: its name, its columns of obs, vectors of the fit
 _SLACK = 1.3  # what the allocator keeps, and short-lived parts of these arrays
 GIGABYTE = 1e9
@@ -36,6 +37,8 @@ class Demand:
         Cells of X in memory at a time.
     threads : int
         Of the host; each has sums of its own.
+    group_sums : int
+        Sums over groups of cells for each gene, where factors of batches are learned.
     """
 
     cells: int
@@ -46,6 +49,7 @@ class Demand:
     dense: bool
     held: int
     threads: int
+    group_sums: int = 0
 
     @property
     def bytes_per_cell(self) -> float:
@@ -59,6 +63,7 @@ class Demand:
         theta = _COPIES * self.cells * self.rank * self.item
         # The sums of the blocks that the threads work on, and the factors of the NNLS.
         small = self.genes * self.rank * (4 * self.threads * self.item + 4 * (self.rank + 1))
+        small += _GROUP_SUMS * self.group_sums * self.genes
         return _SLACK * theta + _TABLES * self.cells + small + _BASE
 
     @property

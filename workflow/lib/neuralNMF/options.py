@@ -98,6 +98,10 @@ class LayerOptions:
         as are found again, instead of those of one fit: see `consensus.fit.add_layer`.
     tol, patience
         Training ends once the loss fell by less than ``tol`` of itself over ``patience`` epochs.
+    batch
+        Column of ``obs`` with the batch of each cell, or ``input``: a factor for each batch and
+        gene is learned with the first layer and taken out of X' (docs/batches.md). None: no
+        batches.
     seed
         Of everything that is drawn at random.
     device
@@ -148,6 +152,7 @@ class LayerOptions:
     labels: str | None = None
     guide: float = 0.0
     guide_layer: int = 1
+    batch: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -211,7 +216,10 @@ class LayerOptions:
 
     def plain(self) -> dict[str, Any]:
         """What shaped the result, in plain types; not where and with how many threads it ran."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHERE}
+        shaped = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHERE}
+        if self.batch is None:
+            del shaped["batch"]
+        return shaped
 
 
 def rank_in_memory(layers: Sequence[int], loss: str) -> int:

@@ -31,7 +31,7 @@ from nmf_workflow.samples import Sample, Source
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
     {field.name for field in fields(LayerOptions)}
-    - {"rank", "joint", "consensus", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
+    - {"rank", "joint", "consensus", "batch", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.cells.block import Block
 from neuralNMF.cells.counts import Counts, library_size, rows_counts, tensor_counts
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.products import Products, rows_products, tensor_products
-from neuralNMF.cells.scaling import Scaling
+from neuralNMF.cells.scaling import Scaling, batch_scale
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.io.dataset import Dataset
 
@@ -67,7 +68,7 @@ def dataset_products(
 
     def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         indptr, indices, data = arrays
-        values = scaling.values(data, indptr, start, stop)
+        values = scaling.values(data, indptr, indices, start, stop)
         make = place.dense if dense else place.rows
         scale = scaling.outer_cells[start:stop]
         return make(indptr, indices, values, scale, dataset.shape[1], borders)
@@ -76,16 +77,27 @@ def dataset_products(
     return Products(blocks, dataset.shape, scaling.genes, place)
 
 
-def dataset_counts(dataset: Dataset, place: Place, data_mem_size: int | None) -> Counts:
-    """The raw counts of a data set with the cells' library sizes.
+def count_scaling(dataset: Dataset, batches: Batches | None) -> Scaling:
+    """The way from raw counts to what Poisson models see: themselves, without batches."""
+    cells, genes = (np.ones(size) for size in dataset.shape)
+    scale = batch_scale(batches, dataset.obs, np.float32)
+    return Scaling(cells, genes, dtype=np.float32, batches=scale)
 
-    The parameters are those of `dataset_products`.
+
+def dataset_counts(
+    dataset: Dataset, scaling: Scaling, place: Place, data_mem_size: int | None
+) -> Counts:
+    """The raw counts of a data set, divided for their batches, with the cells' library sizes.
+
+    The parameters are those of `dataset_products`, ``scaling`` is that of `count_scaling`.
     """
     _log_size(dataset, "raw counts", data_mem_size)
     sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64))
 
     def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
-        return place.rows(*arrays, sizes[start:stop], dataset.shape[1], borders)
+        indptr, indices, data = arrays
+        values = scaling.values(data, indptr, indices, start, stop)
+        return place.rows(indptr, indices, values, sizes[start:stop], dataset.shape[1], borders)
 
     return Counts(_blocks(dataset, block, data_mem_size), dataset.shape, sizes, place)
 
@@ -124,9 +136,10 @@ def sample_products(
     place : Place
         Its precision and threads are taken.
     """
-    sample_scaling = replace(scaling, cells=scaling.cells[cells])
+    sample_scaling = scaling.of_cells(cells)
     matrix = sample_rows(dataset, cells)
-    matrix.data = sample_scaling.values(matrix.data, matrix.indptr, 0, cells.size)
+    arrays = matrix.data, matrix.indptr, matrix.indices
+    matrix.data = sample_scaling.values(*arrays, 0, cells.size)
     factors = sample_scaling.outer_cells, scaling.genes
     if is_dense(matrix):
         dense = torch.as_tensor(matrix.toarray(), dtype=place.dtype)
@@ -154,13 +167,15 @@ class CountsSample:
 
 
 def counts_sample(
-    dataset: Dataset, counts: Counts, generator: torch.Generator, place: Place
+    dataset: Dataset, scaling: Scaling, counts: Counts, generator: torch.Generator, place: Place
 ) -> CountsSample:
     """Draw the cells that starts of Poisson models are tried on.
 
     Parameters
     ----------
     dataset : Dataset
+    scaling : Scaling
+        Of `count_scaling`.
     counts : Counts
         Of the whole data set.
     generator : torch.Generator
@@ -174,6 +189,8 @@ def counts_sample(
     chosen = draw_sample(counts.shape[0], generator)
     cells = torch.from_numpy(chosen)
     matrix = sample_rows(dataset, chosen)
+    arrays = matrix.data, matrix.indptr, matrix.indices
+    matrix.data = scaling.of_cells(chosen).values(*arrays, 0, chosen.size)
     sizes = counts.scale[cells].numpy()
     profiles = 1.0 / np.where(sizes > 0, sizes, 1.0)
     products = rows_products(matrix, profiles, dtype=place.dtype, threads=place.threads)

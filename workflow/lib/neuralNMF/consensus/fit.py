@@ -6,8 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.cells.stream import sample_rows
 from neuralNMF.consensus.gain import held_out_gains
 from neuralNMF.consensus.groups import grouped
@@ -16,6 +18,7 @@ from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
+from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.options import COARSER, LayerOptions
 from neuralNMF.progress import bar
 from neuralNMF.projection.programs import held_programs
@@ -41,18 +44,18 @@ class Probe:
     Attributes
     ----------
     counts : csr_matrix, (n, M)
-    totals : ndarray of float64, (n,)
-        Over all genes of their input.
+    obs : DataFrame
+        Theirs.
     """
 
     counts: sp.csr_matrix
-    totals: np.ndarray
+    obs: pd.DataFrame
 
     def layers(self, model: Model, options: LayerOptions) -> list[Found]:
         """Every layer of a model, by the usage that its programs have in these cells."""
         with threads_of_a_fit(options.threads) as threads:
             held = held_programs(model, threads=threads)
-            usage = held.usage(held.prepared(self.counts, self.totals)).theta
+            usage = held.usage(held.prepared(self.counts, self.obs)).theta
         layers = []
         scale = model.var["gene_scale"].to_numpy()
         for number, beta in enumerate(model.betas):
@@ -66,6 +69,7 @@ def add_layer(
     previous: Model | None,
     options: LayerOptions,
     *,
+    batches: Batches | None = None,
     gains: bool = True,
     progress: bool = True,
 ) -> Model:
@@ -78,7 +82,7 @@ def add_layer(
 
     Parameters
     ----------
-    dataset, previous, options, progress
+    dataset, previous, options, batches, progress
         As for `fit_layer`.
     gains : bool
         Whether the programs' held-out gains are measured too, where halves are looked at.
@@ -94,7 +98,7 @@ def add_layer(
         As `fit_layer`.
     """
     if not options.consensus:
-        return fit_layer(dataset, previous, options, progress=progress)
+        return fit_layer(dataset, previous, options, batches=batches, progress=progress)
     depth = 1 if previous is None else len(previous.thetas) + 1
     if dataset.shape[0] < max(_FEWEST_CELLS, _CELLS_A_PROGRAM * options.rank):
         _log.warning(
@@ -103,12 +107,16 @@ def add_layer(
             dataset.shape[0],
             options.rank,
         )
-        return fit_layer(dataset, previous, options, progress=progress)
+        return fit_layer(dataset, previous, options, batches=batches, progress=progress)
+    if previous is None and batches is None and options.batch is not None:
+        # All fits have the same: of half of the cells they would be those of a part of a batch.
+        with threads_of_a_fit(options.threads) as threads:
+            batches = learn_batches(dataset, options, threads)
     rng = np.random.default_rng([options.seed, depth])
     probe = _probe(dataset, rng)
     most = most_programs(previous, options.rank)
     pairs, starts = _fits_of_halves(
-        dataset, previous, replace(options, rank=most), probe, rng, progress
+        dataset, previous, replace(options, rank=most), batches, probe, rng, progress
     )
     newest = [fit[-1] for pair in pairs for fit in pair]
     programs = grouped(
@@ -116,7 +124,9 @@ def add_layer(
         [fit.shares for fit in newest],
         most_programs(previous, options.rank),
     )
-    model = fit_layer(dataset, previous, options, programs=programs, progress=progress)
+    model = fit_layer(
+        dataset, previous, options, programs=programs, batches=batches, progress=progress
+    )
     found = probe.layers(model, options)
     model.replication = replication_table(found, pairs, starts)
     if gains:
@@ -151,8 +161,7 @@ def most_programs(previous: Model | None, rank: int) -> int:
 def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:
     cells = dataset.shape[0]
     chosen = np.sort(rng.permutation(cells)[:_COMPARED_CELLS])
-    totals = dataset.obs["total_counts"].to_numpy(np.float64)[chosen]
-    return Probe(sample_rows(dataset, chosen), totals)
+    return Probe(sample_rows(dataset, chosen), dataset.obs.iloc[chosen])
 
 
 _Pairs = list[tuple[list[Found], list[Found]]]
@@ -162,6 +171,7 @@ def _fits_of_halves(
     dataset: Dataset,
     previous: Model | None,
     options: LayerOptions,
+    batches: Batches | None,
     probe: Probe,
     rng: np.random.Generator,
     progress: bool,
@@ -177,7 +187,9 @@ def _fits_of_halves(
             before = None if previous is None else model_of_cells(previous, cells)
             own = replace(options, seed=options.seed + _STRIDE * number)
             _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
-            fit = fit_layer(cells_of(dataset, cells), before, own, progress=False, warn=False)
+            fit = fit_layer(
+                cells_of(dataset, cells), before, own, batches=batches, progress=False, warn=False
+            )
             fits.update()
             return probe.layers(fit, options)
 

@@ -53,10 +53,7 @@ def held_out_gains(
     halves = with_counts(*thinned(part, excess, rng))
     # The counts' scale is that of the model, whichever of its programs are held.
     whole = _held(model, model.betas[0], threads)
-    seen, unseen = (
-        whole.prepared(half.rows(0, half.shape[0]), half.obs["total_counts"].to_numpy(np.float64))
-        for half in halves
-    )
+    seen, unseen = (whole.prepared(half.rows(0, half.shape[0]), half.obs) for half in halves)
 
     def error(beta: np.ndarray) -> float:
         held = _held(model, beta, threads)

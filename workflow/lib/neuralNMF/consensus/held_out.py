@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.consensus.parts import cells_of, thinned
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import Dataset
@@ -70,9 +71,14 @@ class HeldOut:
     dataset : Dataset
     options : LayerOptions
         Of the first layer; its rank does not matter.
+    batches : Batches or None
+        The factors of the cells' batches; None where there are none.
     """
 
-    def __init__(self, dataset: Dataset, options: LayerOptions) -> None:
+    def __init__(
+        self, dataset: Dataset, options: LayerOptions, batches: Batches | None = None
+    ) -> None:
+        self._batches = batches
         rng = np.random.default_rng([options.seed, 0])
         chosen = np.sort(rng.permutation(dataset.shape[0])[:_MOST_CELLS])
         part = cells_of(dataset, chosen)
@@ -80,7 +86,8 @@ class HeldOut:
         self._options = replace(options, consensus=False, min_support=0.0, data_mem_size=None)
         # The same for all sizes that are tried, so that their errors are of the same splits.
         rank = max(1, min(_RANK, *(size // 4 for size in part.shape)))
-        whole = fit_layer(part, None, replace(self._options, rank=rank), progress=False)
+        options = replace(self._options, rank=rank)
+        whole = fit_layer(part, None, options, batches=batches, progress=False)
         excess = overdispersion(part, whole)
         self._splits = [with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
         one = np.ones((1, dataset.shape[1]))
@@ -105,11 +112,11 @@ class HeldOut:
     def _error(self, train: Dataset, test: Dataset, programs: np.ndarray) -> float:
         """Of the test half, with the usage that the cells have by their train half."""
         options = replace(self._options, rank=len(programs))
-        model = fit_layer(train, None, options, programs=programs, progress=False)
-        held = held_programs(model)
-        cells = held.prepared(
-            test.rows(0, test.shape[0]), test.obs["total_counts"].to_numpy(np.float64)
+        model = fit_layer(
+            train, None, options, programs=programs, batches=self._batches, progress=False
         )
+        held = held_programs(model)
+        cells = held.prepared(test.rows(0, test.shape[0]), test.obs)
         return held.error(cells, model.thetas[0].astype(np.float64))
 
 

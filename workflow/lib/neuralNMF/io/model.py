@@ -13,12 +13,15 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.errors import InputError
 from neuralNMF.io.checksums import check_whole
 from neuralNMF.io.elements import read_elem, read_table
 from neuralNMF.io.faults import BROKEN
 from neuralNMF.io.hdf5_image import hdf5_image
 
+# What is kept of the batches beside their factors.
+_OF_BATCHES = ("column", "names", "noise", "disagreement")
 HISTORY_COLUMNS = {
     "depth": "int64",
     "phase": "object",
@@ -57,6 +60,8 @@ class Model:
     replication : DataFrame
         Whether the programs are found again, a row a program (`consensus.replication`); empty where
         nobody looked.
+    batches : Batches or None
+        The factors of the batches' genes; None of a model without batches.
     """
 
     thetas: list[np.ndarray]
@@ -68,6 +73,7 @@ class Model:
     info: dict[str, Any] = field(default_factory=dict)
     deviations: list[np.ndarray] = field(default_factory=list)
     replication: pd.DataFrame = field(default_factory=pd.DataFrame)
+    batches: Batches | None = None
 
     @property
     def layers(self) -> list[int]:
@@ -91,6 +97,13 @@ class Model:
             beta.shape for beta in self.betas
         ]:
             raise InputError("The deviations of beta have not the shapes of the betas.")
+        if self.batches is not None:
+            factors, wanted = self.batches.factors, (len(self.batches.names), len(self.var))
+            if factors.shape != wanted or not (np.isfinite(factors) & (factors > 0)).all():
+                raise InputError(
+                    f"The factors of the batches have the shape {factors.shape}, or are not above "
+                    f"0; the model asks for {wanted}."
+                )
         rows = len(self.obs)
         for number, (theta, beta, dead) in enumerate(
             zip(self.thetas, self.betas, self.dead, strict=True), start=1
@@ -150,17 +163,22 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         uns[f"theta_l{number}"] = np.ascontiguousarray(theta)
         uns[f"beta_l{number}"] = np.ascontiguousarray(beta.T)
         uns[f"dead_l{number}"] = np.asarray(dead, dtype=bool)
+    varm = {f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)} | {
+        f"beta_sd_l{n}": np.ascontiguousarray(deviation.T)
+        for n, deviation in enumerate(model.deviations, start=1)
+    }
+    if model.batches is not None:
+        uns["batches"] = json.dumps(
+            {name: getattr(model.batches, name) for name in _OF_BATCHES}, sort_keys=True
+        )
+        varm["batch_factors"] = np.ascontiguousarray(model.batches.factors.T)
     # The parts of an AnnData object in its own order. Text is stored as in the data set, so that
     # both files' tables read back alike.
     parts_of_file = {
         "obs": storable(model.obs),
         "var": storable(model.var),
         "obsm": {f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
-        "varm": {f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)}
-        | {
-            f"beta_sd_l{n}": np.ascontiguousarray(deviation.T)
-            for n, deviation in enumerate(model.deviations, start=1)
-        },
+        "varm": varm,
         "obsp": {},
         "varp": {},
         "layers": {},
@@ -221,7 +239,14 @@ def _read(file: h5py.File) -> Model:
             if "replication" in uns
             else pd.DataFrame()
         ),
+        batches=_read_batches(file) if "batches" in uns else None,
     )
+
+
+def _read_batches(file: h5py.File) -> Batches:
+    known = json.loads(read_elem(file["uns/batches"]))
+    factors = np.ascontiguousarray(read_elem(file["varm/batch_factors"]).T)
+    return Batches(factors=factors, **(known | {"names": tuple(known["names"])}))
 
 
 def _typed_history(history: pd.DataFrame) -> pd.DataFrame:

@@ -84,3 +84,16 @@ def carry_over(first, past, sums, totals):
         for q in range(totals.shape[1]):
             totals[j, q] += sums[j, q]
             sums[j, q] = 0
+
+
+@compiled
+def multiply_rows(indptr, indices, codes, factors, data):
+    """data (nnz,) of rows (n,) *= factors (B, M), each by the row and column that are its own.
+
+    ``codes`` (n,): which row of ``factors`` belongs to each row; ``indptr`` may start above zero.
+    """
+    origin = indptr[0]
+    for i in range(codes.size):
+        batch = codes[i]
+        for p in range(indptr[i] - origin, indptr[i + 1] - origin):
+            data[p] *= factors[batch, indices[p]]

@@ -45,7 +45,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
     options = context.options
     precision = np.float32 if context.place.dtype == torch.float32 else np.float64
     normalization = options.normalize, options.transform, options.gene_power
-    scaling = fit_scaling(context.dataset, *normalization, precision)
+    scaling = fit_scaling(context.dataset, *normalization, precision, context.batches)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
     thetas, started = _start(context, scaling, products)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from neuralNMF.dataset.join import InputCells, check_names, join_obs
 from neuralNMF.dataset.options import InputSpec
 from neuralNMF.io.counts import CountsReader, open_counts
 from neuralNMF.io.model import Model
 from neuralNMF.new_cells.match_genes import GeneMatch, match_genes
+from neuralNMF.new_cells.new_batches import cells_of_batches, with_new_batches
 from neuralNMF.progress import bar
 from neuralNMF.projection.labels import predicted_labels
 from neuralNMF.projection.programs import held_programs
@@ -82,40 +85,64 @@ def project(
         for spec in inputs:
             with closing(open_counts(spec.path, spec.layer, temporary=temporary)) as reader:
                 match = match_genes(model, reader)
-                parts = _usage_of_input(
-                    model, reader, match, pool, chunk_cells, spec.name if progress else None
-                )
+                of_batches = cells_of_batches(model, reader, spec.name)
+                new_cells = _NewCells(reader, match, of_batches, chunk_cells)
+                model = with_new_batches(model, of_batches, match.genes, new_cells.chunks, pool)
+                parts = _usage_of_input(model, new_cells, pool, spec.name if progress else None)
             theta, scale, totals, selected = (np.concatenate(part) for part in parts)
             thetas.append(theta)
             scales.append(scale)
             obs = reader.obs.rename(columns={name: f"input_{name}" for name in _FILLED})
+            obs = obs.assign(**of_batches.drop(columns=["dataset"], errors="ignore"))
             cells.append(InputCells(spec.name, obs, totals, selected))
             records.append(_record(spec.name, match, selected))
             found_in[match.genes] += 1
     return _model(model, thetas, scales, join_obs(cells), found_in, records)
 
 
+@dataclass(frozen=True)
+class _NewCells:
+    """The cells of an input, as the model's programs are held against them.
+
+    Attributes
+    ----------
+    reader : CountsReader
+    match : GeneMatch
+        Which of its genes are the model's.
+    of_batches : DataFrame
+        The column of the cells' batches, if the model has any.
+    chunk_cells : int
+        Cells read at once.
+    """
+
+    reader: CountsReader
+    match: GeneMatch
+    of_batches: pd.DataFrame
+    chunk_cells: int
+
+    def chunks(self) -> Iterator[tuple[sp.csr_matrix, pd.DataFrame]]:
+        """Counts of the model's genes, and ``total_counts`` over all beside the batches."""
+        for start, counts in self.reader.chunks(self.chunk_cells):
+            there = counts[:, self.match.columns]
+            there.sort_indices()
+            obs = self.of_batches.iloc[start : start + counts.shape[0]]
+            yield there, obs.assign(total_counts=_totals(counts))
+
+
 def _usage_of_input(
-    model: Model,
-    reader: CountsReader,
-    match: GeneMatch,
-    threads: Threads,
-    chunk_cells: int,
-    title: str | None,
+    model: Model, new_cells: _NewCells, threads: Threads, title: str | None
 ) -> tuple[list[np.ndarray], ...]:
     """Theta_1, cell_scale, totals and totals over the model's genes, chunk by chunk."""
-    held = held_programs(model, match.genes, threads)
+    held = held_programs(model, new_cells.match.genes, threads)
     thetas, scales, totals, selected = [], [], [], []
-    with bar(title, "cell", reader.shape[0], shown=title is not None) as cells:
-        for _, counts in reader.chunks(chunk_cells):
-            totals.append(_totals(counts))
-            there = counts[:, match.columns]
-            there.sort_indices()
+    with bar(title, "cell", new_cells.reader.shape[0], shown=title is not None) as cells:
+        for there, obs in new_cells.chunks():
+            totals.append(obs["total_counts"].to_numpy())
             selected.append(_totals(there))
-            usage = held.usage(held.prepared(there, totals[-1]))
+            usage = held.usage(held.prepared(there, obs))
             thetas.append(usage.theta.astype(model.thetas[0].dtype))
             scales.append(usage.cell_scale)
-            cells.update(counts.shape[0])
+            cells.update(there.shape[0])
     return thetas, scales, totals, selected
 
 
@@ -164,6 +191,7 @@ def _model(
         model.history,
         {**model.info, "projected": records},
         model.deviations,
+        batches=model.batches,
     )
     if "classifier" in model.info:
         usage = projected.usages[model.info["classifier"]["layer"] - 1]

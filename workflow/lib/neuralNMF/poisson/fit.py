@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts, median_total
-from neuralNMF.cells.stream import counts_sample, dataset_counts
+from neuralNMF.cells.scaling import Scaling
+from neuralNMF.cells.stream import count_scaling, counts_sample, dataset_counts
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.deviance import deviance_of
 from neuralNMF.poisson.em import TINY, programs_given, usage_given
@@ -51,8 +52,9 @@ def fit_poisson(context: FitContext) -> Fitted:
     """
     dataset, options = context.dataset, context.options
     labels = None if options.guide == 0 else dataset_labels(dataset, options.labels)
-    counts = dataset_counts(dataset, context.place, options.data_mem_size)
-    start = _start(context, counts, labels)
+    scaling = count_scaling(dataset, context.batches)
+    counts = dataset_counts(dataset, scaling, context.place, options.data_mem_size)
+    start = _start(context, scaling, counts, labels)
 
     def run(
         thetas: list[Tensor], programs_t: list[Tensor], joint: bool, epochs: int, lost: bool
@@ -94,7 +96,7 @@ def fit_poisson(context: FitContext) -> Fitted:
     )
 
 
-def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
+def _start(context: FitContext, scaling: Scaling, counts: Counts, labels: Labels | None) -> Start:
     options, previous, generator = context.options, context.previous, context.generator
     if context.programs is not None:
         return start_from_programs(counts, previous, context.programs)
@@ -105,7 +107,7 @@ def _start(context: FitContext, counts: Counts, labels: Labels | None) -> Start:
         )
     if options.init == "random":
         return random_start(counts, context.rank, generator)
-    sample = counts_sample(context.dataset, counts, generator, context.place)
+    sample = counts_sample(context.dataset, scaling, counts, generator, context.place)
     return first_start(
         counts, sample, context.rank, generator, labels=labels, progress=context.progress
     )

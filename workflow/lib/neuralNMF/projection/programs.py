@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 
 from neuralNMF.cells.counts import FLOOR, rows_counts
 from neuralNMF.cells.products import Products, rows_products
-from neuralNMF.cells.scaling import Scaling
+from neuralNMF.cells.scaling import Scaling, batch_scale
 from neuralNMF.errors import InputError
 from neuralNMF.io.model import Model
 from neuralNMF.kernels.poisson_usage import poisson_usage_rows
@@ -64,15 +65,16 @@ Cells = TypeVar("Cells", bound=Prepared)
 class HeldPrograms(Protocol[Cells]):
     """Programs that are held, of either kind of model."""
 
-    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> Cells:
+    def prepared(self, counts: sp.csr_matrix, obs: pd.DataFrame) -> Cells:
         """Make cells ready.
 
         Parameters
         ----------
         counts : csr_matrix, (n, M)
             Of the genes that are held, in their order, with sorted indices.
-        totals : ndarray of float64, (n,)
-            Counts of each cell over all genes of its input.
+        obs : DataFrame
+            Theirs: ``total_counts``, over all genes of their input, and the column of their batches
+            where the model has any.
         """
 
     def usage(self, cells: Cells, start: np.ndarray | None = None) -> CellUsage:
@@ -185,6 +187,7 @@ class SquarePrograms:
         self._transform = options["transform"]
         self._target: float | None = model.info["target_total"]
         self._genes = model.var["gene_scale"].to_numpy(np.float64)[genes]
+        self._batches, self._columns = model.batches, genes
         self._threads = threads
         there = behind[:, genes]
         self._right = torch.from_numpy(np.tensordot(weights, there, 1))
@@ -193,13 +196,16 @@ class SquarePrograms:
         )
         self._last = torch.from_numpy(np.ascontiguousarray(there[-1]))
 
-    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> SquareCells:
+    def prepared(self, counts: sp.csr_matrix, obs: pd.DataFrame) -> SquareCells:
         """See `HeldPrograms.prepared`."""
+        totals = obs["total_counts"].to_numpy(np.float64)
         cells = np.ones(counts.shape[0])
         if self._target is not None:
             cells[totals > 0] = self._target / totals[totals > 0]
-        scaling = Scaling(cells, self._genes, self._transform, np.float64)
-        values = scaling.values(counts.data, counts.indptr, 0, counts.shape[0])
+        batches = batch_scale(self._batches, obs, np.float64, self._columns)
+        scaling = Scaling(cells, self._genes, self._transform, np.float64, batches=batches)
+        arrays = counts.data, counts.indptr, counts.indices
+        values = scaling.values(*arrays, 0, counts.shape[0])
         matrix = sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
         products = rows_products(
             matrix, scaling.outer_cells, self._genes, dtype=torch.float64, threads=self._threads
@@ -246,6 +252,7 @@ class PoissonPrograms:
         threads: Threads,
     ) -> None:
         self._target: float = model.info["target_total"]
+        self._batches, self._columns = model.batches, genes
         self._threads = threads
         self._weights = weights
         self._programs = np.ascontiguousarray(behind[:, genes])
@@ -259,7 +266,7 @@ class PoissonPrograms:
             everywhere, self._mass, out=np.zeros_like(everywhere), where=self._mass > 0
         )
 
-    def prepared(self, counts: sp.csr_matrix, totals: np.ndarray) -> PoissonCells:
+    def prepared(self, counts: sp.csr_matrix, obs: pd.DataFrame) -> PoissonCells:
         """See `HeldPrograms.prepared`; the totals are not needed."""
         sizes = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
         # Copies: for arrays that cannot be written the loop would be compiled once more.
@@ -267,6 +274,9 @@ class PoissonPrograms:
         parts = counts.data, counts.indices, counts.indptr
         arrays = tuple(part.astype(kind) for part, kind in zip(parts, types, strict=True))
         own = sp.csr_matrix(arrays, shape=counts.shape)
+        batches = batch_scale(self._batches, obs, np.float64, self._columns)
+        if batches is not None:
+            batches.multiply(own.data, own.indptr, own.indices, 0, own.shape[0])
         return PoissonCells(own, sizes, self._target / np.where(sizes > 0, sizes, self._target))
 
     def usage(self, cells: PoissonCells, start: np.ndarray | None = None) -> CellUsage:

@@ -141,9 +141,8 @@ def usage_of_dataset(
     theta : ndarray of float64, (n, k_1)
         Their Theta_1.
     """
-    totals = dataset.obs["total_counts"].to_numpy(np.float64)
     for first in range(0, dataset.shape[0], _CHUNK):
         part = slice(first, min(first + _CHUNK, dataset.shape[0]))
-        cells = held.prepared(dataset.rows(part.start, part.stop), totals[part])
+        cells = held.prepared(dataset.rows(part.start, part.stop), dataset.obs.iloc[part])
         yield part, cells, held.usage(cells, None if start is None else start[part]).theta
         dataset.release()

@@ -6,19 +6,23 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.consensus.held_out import SPLITS, HeldOut
 from neuralNMF.errors import NeuralNMFError
 from neuralNMF.evidence.usage import effective_number
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
+from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.options import LayerOptions
 from neuralNMF.progress import counted
+from neuralNMF.threads import threads_of_a_fit
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,14 @@ class Trials:
         self.dataset, self.progress = dataset, progress
         self.options = replace(options, consensus=True)
         self._held_out: HeldOut | None = None
+
+    @cached_property
+    def _batches(self) -> Batches | None:
+        """The factors of the cells' batches, the same for all sizes."""
+        if self.options.batch is None:
+            return None
+        with threads_of_a_fit(self.options.threads) as threads:
+            return learn_batches(self.dataset, self.options, threads)
 
     def first_layers(self, sizes: Iterable[int]) -> pd.DataFrame:
         """Try sizes of the first layer.
@@ -102,7 +114,9 @@ class Trials:
         model = None
         for size in sizes:
             options = replace(self.options, rank=size)
-            model = add_layer(self.dataset, model, options, gains=False, progress=False)
+            model = add_layer(
+                self.dataset, model, options, batches=self._batches, gains=False, progress=False
+            )
         assert model is not None
         return model
 
@@ -113,7 +127,14 @@ class Trials:
         start, model = time.perf_counter(), None
         try:
             options = replace(self.options, rank=size)
-            model = add_layer(self.dataset, previous, options, gains=False, progress=False)
+            model = add_layer(
+                self.dataset,
+                previous,
+                options,
+                batches=self._batches,
+                gains=False,
+                progress=False,
+            )
             row |= _figures(model)
             if previous is None:
                 errors = self._errors(model, options)
@@ -127,7 +148,7 @@ class Trials:
 
     def _errors(self, model: Model, options: LayerOptions) -> np.ndarray:
         if self._held_out is None:
-            self._held_out = HeldOut(self.dataset, options)
+            self._held_out = HeldOut(self.dataset, options, self._batches)
         return self._held_out.errors(model.betas[0] / model.var["gene_scale"].to_numpy())
 
 

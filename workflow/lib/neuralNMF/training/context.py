@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from neuralNMF.batches.factors import Batches
 from neuralNMF.cells.place import Place
 from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
@@ -34,6 +35,8 @@ class FitContext:
         Whether to show progress bars.
     programs : ndarray or None, shape (k, M)
         What the new layer starts from, in counts (before the genes' factors); None finds a start.
+    batches : Batches or None
+        The factors of the cells' batches; None where there are none.
     """
 
     dataset: Dataset
@@ -43,6 +46,7 @@ class FitContext:
     generator: torch.Generator
     progress: bool
     programs: np.ndarray | None = None
+    batches: Batches | None = None
 
     @property
     def depth(self) -> int:

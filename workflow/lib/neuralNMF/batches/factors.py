@@ -1,0 +1,93 @@
+"""The factors of the batches' genes, as models hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from neuralNMF.errors import InputError
+from neuralNMF.labels import label_column, label_names
+
+# In the place of a column of `obs`: the input files, whose names are the column `dataset`.
+INPUT = "input"
+
+
+def batch_of_cells(obs: pd.DataFrame, column: str) -> np.ndarray:
+    """The batch of every cell as text, (N,); "" of a cell without one.
+
+    Parameters
+    ----------
+    obs : DataFrame
+    column : str
+        Of ``obs``, or `INPUT`.
+
+    Raises
+    ------
+    InputError
+        There is no such column; the message names those there are.
+    """
+    return label_names(label_column(obs, "dataset" if column == INPUT else column))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A factor for each batch and gene: X' of a cell is divided by those of its batch.
+
+    Attributes
+    ----------
+    column : str
+        Of ``obs``, or `INPUT`.
+    names : tuple of str, B of them
+    factors : ndarray of float64, (B, M)
+        Above zero; of each gene the geometric mean over the cells is one.
+    noise, disagreement : float
+        By which they were shrunk (`batches.effects`), and those of new batches are.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    factors: np.ndarray
+    noise: float = 1.0
+    disagreement: float = 0.0
+
+    def codes(self, obs: pd.DataFrame) -> np.ndarray:
+        """The batch of every cell, (N,) int32; B of a cell of no batch that is known here."""
+        found = pd.Index(self.names).get_indexer(batch_of_cells(obs, self.column))
+        return np.where(found < 0, len(self.names), found).astype(np.int32)
+
+    def unknown(self, obs: pd.DataFrame) -> list[str]:
+        """The batches of cells that have no factors here, in their order."""
+        names = np.unique(batch_of_cells(obs, self.column))
+        return [str(name) for name in names if name and name not in self.names]
+
+    def with_batches(self, names: Sequence[str], factors: np.ndarray) -> Batches:
+        """These batches and further ones, with their factors (b, M)."""
+        return replace(
+            self, names=(*self.names, *names), factors=np.vstack([self.factors, factors])
+        )
+
+    def inverses(self) -> np.ndarray:
+        """What X' is multiplied by, (B + 1, M): the last row, of cells of no batch, is one."""
+        return np.vstack([1.0 / self.factors, np.ones(self.factors.shape[1])])
+
+
+def check_batches(obs: pd.DataFrame, column: str) -> np.ndarray:
+    """The names of the batches of a data set, sorted.
+
+    Raises
+    ------
+    InputError
+        There is no such column, or all of its cells are of one batch.
+    """
+    names = np.unique(batch_of_cells(obs, column))
+    names = names[names != ""]
+    if names.size < 2:
+        there = f"only '{names[0]}'" if names.size else "no batch at all"
+        raise InputError(
+            f"'batch: {column}' asks for a factor for each batch, but the cells have {there}: name "
+            "a column with two or more, or leave 'batch' out."
+        )
+    return names
