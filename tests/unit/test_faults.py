@@ -13,6 +13,7 @@ from pathlib import Path
 import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from helpers import make_adata
@@ -21,6 +22,7 @@ from neuralNMF.io import hdf5
 from neuralNMF.io.counts import open_counts
 from neuralNMF.io.faults import told
 from neuralNMF.io.gene_lists import read_gene_list
+from neuralNMF.io.h5 import write_h5
 
 COUNTS = np.random.default_rng(0).poisson(1.0, (6, 4)).astype(np.float32)
 
@@ -223,6 +225,44 @@ def test_a_gene_list_of_windows_and_one_that_is_no_text(tmp_path):
     path.write_bytes(b"\x00\x01\x02" * 50)
     with pytest.raises(InputError, match="no text"):
         read_gene_list(path)
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "h5", "csv", "mtx", "genes.tsv"])
+@pytest.mark.parametrize("change", ["replaced", "written to", "cut off"])
+def test_an_input_that_changes_while_it_is_read(tmp_path, kind, change):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    given = changed = folder / f"x.{kind}"
+    if kind == "h5ad":
+        make_adata(COUNTS).write_h5ad(given)
+    elif kind == "h5":
+        write_h5(given, list("abcdef"), list("wxyz"), COUNTS)
+    elif kind == "csv":
+        pd.DataFrame(COUNTS.astype(int), list("abcdef"), list("wxyz")).to_csv(given)
+    else:
+        given, changed = folder, folder / ("genes.tsv" if kind == "genes.tsv" else "matrix.mtx")
+        (folder / "matrix.mtx").write_bytes(TEXT.replace(b"\n1 1 1\n", b"\n1 6 1\n", 1))
+        (folder / "genes.tsv").write_text("g\tg\n")
+        (folder / "barcodes.tsv").write_text("a\nb\nc\nd\ne\nf\n")
+    message = "was changed while it was read"
+    with open_counts(given) as reader:
+        list(reader.chunks(2))
+        (folder / "beside.txt").write_text("of no matter")
+        passing = reader.chunks(2)
+        next(passing)
+        whole = changed.read_bytes()
+        if change == "replaced":
+            (folder / "other").write_bytes(whole)
+            (folder / "other").replace(changed)
+        elif change == "written to":
+            os.utime(changed, ns=(0, 10**18))
+        else:
+            with changed.open("r+b") as file:
+                file.truncate(len(whole) - 1)
+        with pytest.raises(InputError, match=message):
+            list(passing)
+        with pytest.raises(InputError, match=message):
+            next(reader.chunks(2))
 
 
 # Counts

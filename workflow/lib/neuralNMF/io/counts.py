@@ -23,6 +23,7 @@ from neuralNMF.io.hdf5 import is_hdf5, open_hdf5
 from neuralNMF.io.loom import is_loom, read_loom
 from neuralNMF.io.mtx import is_mtx, read_mtx
 from neuralNMF.io.text_table import read_text_table
+from neuralNMF.io.unchanged import State, check_unchanged, state_of
 from neuralNMF.io.values import fault_of, off_whole
 from neuralNMF.io.zarr_folders import is_zarr, read_zarr
 
@@ -52,8 +53,9 @@ class CountsReader:
         The user's columns, one row a cell; its index: the barcodes.
     """
 
-    def __init__(self, path: Path, contents: Contents) -> None:
+    def __init__(self, path: Path, contents: Contents, before: State) -> None:
         self.path = path
+        self._before = before
         self._contents = contents
         self._told: set[str] = set()
         self._columns = gene_columns(path, contents.feature_types)
@@ -66,6 +68,7 @@ class CountsReader:
                 f"'{path}' holds {self.shape[0]} cells and {self.shape[1]} genes: give a file with "
                 "counts."
             )
+        check_unchanged(path, before)  # names and counts are of one version
         _check_unique(path, self.barcodes, "cell", "obs_names_make_unique")
         _check_unique(path, self.gene_ids, "gene", "var_names_make_unique")
         obs = contents.obs if contents.obs is not None else pd.DataFrame(index=self.barcodes)
@@ -97,6 +100,7 @@ class CountsReader:
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Read and check cells `start` to `stop`: (stop - start, M), as `chunks` gives them."""
         counts = self._contents.matrix.rows(start, stop)
+        check_unchanged(self.path, self._before)
         if not isinstance(self._columns, slice):
             counts = counts[:, self._columns]
         self._check(counts, start)
@@ -197,32 +201,31 @@ def open_counts(
         The file is missing, damaged, or of no known layout.
     """
     path = Path(path)
-    with readable(path):
-        path.stat()
+    before = state_of(path)
     if path.is_dir():
         if is_zarr(path):
-            return _reader(path, read_zarr(path, layer, temporary))
+            return _reader(path, read_zarr(path, layer, temporary), before)
         _refuse_layer(path, layer)
-        return _reader(path, read_mtx(path, temporary))
+        return _reader(path, read_mtx(path, temporary), before)
     if is_hdf5(path):
         with readable(path):
             check_whole(path)
         file = open_hdf5(path)
         try:
-            return _reader(path, _read_hdf5(path, file, layer, temporary))
+            return _reader(path, _read_hdf5(path, file, layer, temporary), before)
         except BaseException:
             file.close()
             raise
     refuse_other(path, head_of(path))
     _refuse_layer(path, layer)
     read_text = read_mtx if is_mtx(path) else read_text_table
-    return _reader(path, read_text(path, temporary))
+    return _reader(path, read_text(path, temporary), before)
 
 
-def _reader(path: Path, contents: Contents) -> CountsReader:
+def _reader(path: Path, contents: Contents, before: State) -> CountsReader:
     """The reader of what a format's module found, which is let go if it cannot be used."""
     try:
-        return CountsReader(path, contents)
+        return CountsReader(path, contents, before)
     except BaseException:
         contents.matrix.close()
         raise
