@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -152,8 +153,6 @@ def run(count: int, seed: int = 0) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import os
-
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         figures = run(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import collections
 import gzip
 import json
+import logging
 import multiprocessing
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -98,6 +100,8 @@ def read(path: Path) -> str:
 
 
 def reader(pipe: Connection) -> None:
+    warnings.simplefilter("error")
+    logging.disable()
     while (path := pipe.recv()) is not None:
         pipe.send(read(path))
 
@@ -153,11 +157,6 @@ def run(count: int, folder: Path, seed: int = 0) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import logging
-    import warnings
-
-    warnings.simplefilter("error")
-    logging.disable()
     before = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
         figures = run(int(sys.argv[1]), Path(scratch), int(sys.argv[2]) if sys.argv[2:] else 0)
