@@ -33,6 +33,7 @@ NAMES = (
     "sizes",
     "chosen",
     "faults",
+    "report",
 )
 
 

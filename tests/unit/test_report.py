@@ -169,7 +169,7 @@ def test_sentences(contents):
     data, found, support = contents["sentences"]
     assert data == "240 cells and 60 of 62 genes of 样本 <b> were used."
     assert "4 programs in layer 1 and 2 programs in layer 2" in found
-    assert "1 not at all" in found
+    assert found.endswith("of these 6, 5 may be believed as they are and 1 should not be believed.")
     assert "(lineage)" in support and "0.88" in support and "98 %" in support
 
 
@@ -206,7 +206,9 @@ def test_methods(source, contents):
 
 def test_the_citation_is_that_of_the_project(contents):
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert citation["title"] in CITATION and citation["authors"][0]["name"] in CITATION
+    assert (
+        citation["title"] in CITATION and citation["authors"][0]["name"].lower() in CITATION.lower()
+    )
     assert neuralNMF.__version__ in contents["methods"]["citation"]
 
 

@@ -62,6 +62,8 @@ def written(value: Any, kind: str = "") -> str:
         return percent(float(value))
     if kind == "gain":
         return f"{100 * float(value):+.2f} %"
+    if kind == "fine" and not float(value).is_integer():
+        return f"{float(value):.3f}"
     if kind == "whole" or float(value).is_integer():
         return whole(float(value))
     return f"{float(value):.3g}" if abs(float(value)) < 0.01 else f"{float(value):.2f}"

@@ -1,5 +1,6 @@
 """The paragraph for a paper, the versions, and all settings of a run."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from neuralNMF.report.figures import counted, listed, whole
 from neuralNMF.report.source import Source
 
 CITATION = (
-    "the neuralNMF authors. neuralNMF: multi-layer non-negative matrix factorization of "
+    "The neuralNMF authors. neuralNMF: multi-layer non-negative matrix factorization of "
     "single-cell counts. Version {version}."
 )
 _VARIABLE = {
@@ -16,9 +17,9 @@ _VARIABLE = {
     "pearson": "the variance of their Pearson residuals",
 }
 _PROGRAMS = {
-    "lsq": "programs by exact non-negative least squares",
-    "learned": "programs learned together with the usage",
-    "pmf": "programs by Poisson matrix factorization with gamma priors",
+    "lsq": "solved by exact non-negative least squares",
+    "learned": "learned together with the usage",
+    "pmf": "found by Poisson matrix factorization with gamma priors",
 }
 _LOSSES = {
     "nested": "the sum of the squared errors of all layers",
@@ -44,7 +45,8 @@ def methods_of(source: Source) -> dict[str, Any]:
         "citation": CITATION.format(version=versions["neuralNMF"]),
         "versions": [{"name": name, "value": str(value)} for name, value in versions.items()],
         "settings": [
-            *_settings("fit", source.options),
+            {"name": "fit: layers", "value": ", ".join(map(str, source.asked))},
+            *_settings("fit", {k: v for k, v in source.options.items() if k != "rank"}),
             *_settings("dataset", source.dataset.get("options", {})),
         ],
     }
@@ -104,8 +106,8 @@ def _of_fit(source: Source) -> str:
     asked, left = (listed([str(n) for n in sizes]) for sizes in (source.asked, source.ranks))
     fitted = (
         "They were factorized by multi-layer non-negative matrix factorization with "
-        f"{counted(source.depth, 'layer')} of {asked} programs, {_PROGRAMS[options['beta']]}, "
-        f"minimizing {_LOSSES[options['loss']]}."
+        f"{counted(source.depth, 'layer')} of {asked} programs. The programs were "
+        f"{_PROGRAMS[options['beta']]}, and the training minimized {_LOSSES[options['loss']]}."
     )
     if options["consensus"]:
         return (
@@ -119,5 +121,6 @@ def _of_fit(source: Source) -> str:
 
 def _settings(part: str, options: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
-        {"name": f"{part}: {key}", "value": str(value)} for key, value in sorted(options.items())
+        {"name": f"{part}: {key}", "value": value if isinstance(value, str) else json.dumps(value)}
+        for key, value in sorted(options.items())
     ]

@@ -18,7 +18,11 @@ FILTERS = {
     "genes_excluded": "genes that were excluded by name",
     "genes_not_variable": "genes that vary less than the chosen ones",
 }
-BELIEFS = {"yes": "may be believed as they are", "care": "with care", "no": "not at all"}
+BELIEFS = {
+    "yes": "may be believed as they are",
+    "care": "may be believed with care",
+    "no": "should not be believed",
+}
 # Columns of agreement.tsv, without the labels that they are about.
 MEASURES = {
     "auroc": "AUROC",
@@ -43,16 +47,9 @@ def sentences_of(source: Source, cards: list[Card]) -> list[str]:
     genes, before = len(source.symbols), len(source.genes)
     part = whole(genes) if genes == before else f"{whole(genes)} of {whole(before)}"
     data = f"{counted(len(source.obs), 'cell')} and {part} genes of {source.sample} were used."
-    kinds = [card["kind"] for card in cards]
-    beliefs = listed(
-        [
-            f"{whole(kinds.count(kind))} {words}"
-            for kind, words in BELIEFS.items()
-            if kinds.count(kind)
-        ]
-    )
+    beliefs = _beliefs([card["kind"] for card in cards])
     if source.depth == 1:
-        found = f"They make {counted(source.ranks[0], 'program')}; of these, {beliefs}."
+        found = f"They make {counted(source.ranks[0], 'program')}; {beliefs}."
     else:
         sizes = listed(
             [
@@ -60,8 +57,18 @@ def sentences_of(source: Source, cards: list[Card]) -> list[str]:
                 for layer, size in enumerate(source.ranks, start=1)
             ]
         )
-        found = f"They make {sizes}, from fine to coarse; of these {len(cards)}, {beliefs}."
+        found = f"They make {sizes}, from fine to coarse; {beliefs}."
     return [data, found, support_of(source)]
+
+
+def _beliefs(kinds: list[str]) -> str:
+    """How many of the programs may be believed."""
+    numbers = {kind: kinds.count(kind) for kind in BELIEFS if kind in kinds}
+    if len(numbers) == 1:
+        ((kind, number),) = numbers.items()
+        return f"all {number} {BELIEFS[kind]}"
+    parts = [f"{number} {BELIEFS[kind]}" for kind, number in numbers.items()]
+    return f"of these {len(kinds)}, {listed(parts)}"
 
 
 def support_of(source: Source) -> str:
@@ -152,7 +159,7 @@ def agreement_table(source: Source) -> dict[str, Any] | None:
         return None
     names = [name for name in table.columns if name != "layer" and table[name].notna().any()]
     rows = [
-        [_measure(name, source.labels), *(written(value) for value in table[name])]
+        [_measure(name, source.labels), *(written(value, "fine") for value in table[name])]
         for name in names
     ]
     return {"columns": ["Measure", *(f"Layer {layer}" for layer in table["layer"])], "rows": rows}
