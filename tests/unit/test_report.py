@@ -9,10 +9,11 @@ from pathlib import Path
 
 import neuralNMF
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from neuralNMF.evidence.markers import top_markers
-from neuralNMF.report.cells import COARSE, FINE, MOST_CELLS, principal_components, shown_cells
+from neuralNMF.report.cells import COARSE, FINE, principal_components, shown_cells
 from neuralNMF.report.contents import contents_of
 from neuralNMF.report.figures import evidence_of, percent, written
 from neuralNMF.report.genes import marker_ranks
@@ -93,8 +94,8 @@ def test_shares_come_back(source, contents):
     shares = source.usages[0] / source.usages[0].sum(axis=1, keepdims=True)
     steps = unpacked(contents["cells"]["shares"]["1.P3"])
     np.testing.assert_allclose((steps / COARSE) ** 2, shares[:, 2], atol=0.005)
-    main = unpacked(contents["cells"]["main"][0])
-    np.testing.assert_array_equal(main, shares.argmax(axis=1))
+    main = unpacked(contents["cells"]["main"][0], np.uint16)
+    np.testing.assert_array_equal(main, (shares - shares.mean(axis=0)).argmax(axis=1) + 1)
 
 
 def test_expression_comes_back(source, contents):
@@ -128,11 +129,22 @@ def test_places_are_principal_components_where_there_is_no_embedding(source, con
     assert abs(np.corrcoef(along, first)[0, 1]) > 0.999
 
 
-def test_an_embedding_takes_their_place(source):
-    xy = np.column_stack([np.arange(240.0), -np.arange(240.0)])
-    (place,) = contents_of(replace(source, embeddings={"UMAP": xy}))["cells"]["places"]
-    assert place["name"] == "UMAP"
-    np.testing.assert_allclose(unpacked(place["x"], np.uint16) / FINE, xy[:, 0] / 239, atol=1e-4)
+def test_umaps_take_their_place_and_cells_without_one_are_left_out(source):
+    table = pd.DataFrame({"cell": source.obs.index[::-1][:200]})
+    for layer in (1, 2):
+        table[f"l{layer}_umap1"] = np.arange(200.0)
+        table[f"l{layer}_umap2"] = -np.arange(200.0)
+    cells = contents_of(replace(source, umap=table))["cells"]
+    assert [place["name"] for place in cells["places"]] == [
+        "UMAP of the usage of layer 1",
+        "UMAP of the usage of layer 2",
+    ]
+    assert (cells["shown"], cells["total"]) == (200, 240)
+    along = unpacked(cells["places"][0]["x"], np.uint16) / FINE
+    np.testing.assert_allclose(along, np.arange(200)[::-1] / 199, atol=1e-4)
+    codes = unpacked(cells["groups"][0]["codes"])
+    names = [cells["groups"][0]["groups"][code - 1] for code in codes]
+    assert names == list(source.obs["celltype"].iloc[40:])
 
 
 def test_one_program_has_places_too():
@@ -140,11 +152,18 @@ def test_one_program_has_places_too():
     assert found.shape == (5, 2) and np.isfinite(found).all()
 
 
-def test_many_cells_are_thinned():
-    assert len(shown_cells(60_000, 35)) == MOST_CELLS
-    assert len(shown_cells(50_000, 200)) == 14_000
-    np.testing.assert_array_equal(shown_cells(70, 35), np.arange(70))
-    np.testing.assert_array_equal(shown_cells(60_000, 9), shown_cells(60_000, 9))
+def test_many_cells_are_thinned(source, monkeypatch):
+    everywhere = {"plane": np.zeros((240, 2))}
+    np.testing.assert_array_equal(shown_cells(source, everywhere), np.arange(240))
+    monkeypatch.setattr("neuralNMF.report.cells.MOST_CELLS", 60)
+    few = shown_cells(source, everywhere)
+    assert len(np.unique(few)) == 60
+    # As many of each kind as there are in all.
+    np.testing.assert_array_equal(np.bincount(source.mains[0][few]), [15, 15, 15, 15])
+    np.testing.assert_array_equal(shown_cells(source, everywhere), few)
+    monkeypatch.setattr("neuralNMF.report.cells.SHARES_ROOM", 6 * 30)
+    monkeypatch.setattr("neuralNMF.report.cells.FEWEST", 10)
+    assert len(shown_cells(source, everywhere)) == 30
 
 
 def test_ranks_of_genes_are_the_markers_order(source, contents):

@@ -24,10 +24,12 @@ def rule(tmp_path):
     )  # fmt: skip
     save_model(tmp_path / "layer2.h5nnmf", model)
     write_dataset(tmp_path / "dataset.h5ad", source.counts, source.obs, None, dict(source.dataset))
+    places = {"cell": source.obs.index, "l1_umap1": range(240), "l1_umap2": range(240)}
+    write_table(pd.DataFrame(places), tmp_path / "umap.tsv")
     for name in ("programs", "gene_sets", "agreement", "genes", "sizes"):
         write_table(getattr(source, name), tmp_path / f"{name}.tsv")
 
-    def run(*, chosen: bool = True, tables=("programs", "gene_sets", "agreement")) -> str:
+    def run(*, chosen=True, placed=False, tables=("programs", "gene_sets", "agreement")) -> str:
         snakemake = fake_snakemake(
             tmp_path / "log.txt",
             inputs=Named(
@@ -36,6 +38,7 @@ def rule(tmp_path):
                 genes=str(tmp_path / "genes.tsv"),
                 tables=[str(tmp_path / f"{table}.tsv") for table in tables],
                 sizes=[str(tmp_path / "sizes.tsv")] if chosen else [],
+                umap=[str(tmp_path / "umap.tsv")] if placed else [],
             ),
             outputs=Named(str(tmp_path / "report.html")),
             params=Named(labels={"label": "celltype", "coarse_label": "lineage"}),
@@ -62,6 +65,12 @@ def test_a_run_with_given_layers(rule, tmp_path):
     rule(chosen=False, tables=["programs"])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "that were tried" not in page and "Gene sets</h4>" not in page
+
+
+def test_a_run_with_a_umap(rule, tmp_path):
+    rule(placed=True)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "UMAP of the usage of layer 1" in page and "principal components" not in page
 
 
 def test_what_is_missing_ends_in_one_sentence(rule, tmp_path):

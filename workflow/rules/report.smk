@@ -9,6 +9,7 @@ rule write_report:
         genes="results/{sample}/genes.tsv",
         tables=PLAN.run_tables,
         sizes=PLAN.sizes,
+        umap=PLAN.places,
     output:
         "results/{sample}/{run}/report.html",
     log:

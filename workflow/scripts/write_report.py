@@ -34,6 +34,7 @@ def main(snakemake):
         dataset=dataset.notes,
         labels=params.labels,
         sizes=read_table(given.sizes[0]) if given.sizes else None,
+        umap=read_table(given.umap[0]) if given.umap else None,
         **tables,
     )
     write_page(page_of(contents_of(source)), snakemake.output[0])

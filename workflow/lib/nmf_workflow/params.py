@@ -294,6 +294,11 @@ class Plan:
         """Whether the cells are laid out where their file is asked for."""
         return self.config.umap(wildcards.sample)
 
+    def places(self, wildcards: Wildcards) -> list[str]:
+        """The table of where the cells of a run lie; none where they are not laid out."""
+        folder = f"results/{wildcards.sample}/{wildcards.run}"
+        return [f"{folder}/umap.tsv"] if self.umap(wildcards) else []
+
     def seed(self, wildcards: Wildcards) -> int:
         """The seed of a run."""
         return self.config.runs[wildcards.run]["seed"]

@@ -5,46 +5,78 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neuralNMF.labels import label_names
+from neuralNMF.colours import hexadecimal, label_colours
+from neuralNMF.labels import as_labels, label_column
 from neuralNMF.report.pack import pack, pack_words, quantised
-from neuralNMF.report.programs import MOST_GROUPS, Card, grouping_columns
+from neuralNMF.report.programs import Card, grouping_columns
 from neuralNMF.report.source import Source, program_id
+from neuralNMF.sampling import sample_cells
 
 MOST_CELLS = 50_000
 # Values of shares, and letters of packed genes, that keep the page below 10 MB.
 SHARES_ROOM = 2_800_000
 GENES_ROOM = 2_200_000
+FEWEST = 1000  # cells, however many programs there are
 FINE = 65_535  # steps of a coordinate
 COARSE = 255  # steps of a share or of an expression
 
 
 def cells_of(source: Source, cards: list[Card]) -> dict[str, Any]:
-    """The cells with coordinates and all that colours them, packed; `docs/report.md` says what."""
-    shown = shown_cells(len(source.obs), sum(source.ranks))
+    """The cells with their places and all that colours them, packed."""
+    places = places_of(source)
+    shown = shown_cells(source, places)
     obs = source.obs.iloc[shown]
     return {
         "total": len(source.obs),
         "shown": len(shown),
         "names": pack_words([str(name) for name in obs.index]),
-        "places": _places(source, shown),
+        "places": [
+            {"name": name, "x": _coordinate(xy[shown, 0]), "y": _coordinate(xy[shown, 1])}
+            for name, xy in places.items()
+        ],
         "shares": {
             program_id(layer, program): pack(_root_steps(shares[shown, program]))
             for layer, shares in enumerate(source.shares, start=1)
             for program in range(shares.shape[1])
         },
-        "main": [pack(_codes(shares[shown].argmax(axis=1))) for shares in source.shares],
-        "groups": [_group(name, obs[name]) for name in grouping_columns(source)],
+        # From 1 on; 0 of a cell that uses no program.
+        "main": [pack((mains[shown] + 1).astype(np.uint16)) for mains in source.mains],
+        "groups": [_group(obs, name) for name in grouping_columns(source)],
         "numbers": _numbers(source, obs),
         "genes": _expression(source, shown, cards),
     }
 
 
-def shown_cells(cells: int, programs: int) -> np.ndarray:
-    """Which cells the page shows, in their order: all, or a random sample of those it can hold."""
-    most = min(MOST_CELLS, max(SHARES_ROOM // max(programs, 1), 1000))
-    if cells <= most:
-        return np.arange(cells)
-    return np.sort(np.random.default_rng(0).choice(cells, most, replace=False))
+def places_of(source: Source) -> dict[str, np.ndarray]:
+    """Where the cells lie, (N, 2) by a name for people: UMAPs, or what stands in for them.
+
+    NaN of a cell that has no place.
+    """
+    places = {}
+    if source.umap is not None:
+        rows = source.obs.index.astype(str).get_indexer(source.umap["cell"].astype(str))
+        for layer in range(1, source.depth + 1):
+            axes = [f"l{layer}_umap{axis}" for axis in (1, 2)]
+            if axes[0] in source.umap:
+                xy = np.full((len(source.obs), 2), np.nan)
+                xy[rows] = source.umap[axes].to_numpy()
+                places[f"UMAP of the usage of layer {layer}"] = xy
+    if not places:
+        name = "first two principal components of the usage of layer 1"
+        places[name] = principal_components(source.shares[0])
+    return places
+
+
+def shown_cells(source: Source, places: dict[str, np.ndarray]) -> np.ndarray:
+    """Which cells the page shows, in their order: those with places, or as many as it can hold.
+
+    Of more, a sample in proportion to their main programs.
+    """
+    placed = np.isfinite(np.column_stack(list(places.values()))).all(axis=1)
+    cells = np.flatnonzero(placed)
+    most = min(MOST_CELLS, max(SHARES_ROOM // sum(source.ranks), FEWEST))
+    rng = np.random.default_rng(source.info["seed"])
+    return cells[sample_cells(len(cells), most, rng=rng, groups=source.mains[0][cells] + 1)]
 
 
 def principal_components(shares: np.ndarray) -> np.ndarray:
@@ -58,17 +90,6 @@ def principal_components(shares: np.ndarray) -> np.ndarray:
     return np.column_stack([found, np.zeros((len(found), 2 - found.shape[1]))])
 
 
-def _places(source: Source, shown: np.ndarray) -> list[dict[str, Any]]:
-    places = dict(source.embeddings)
-    if not places:
-        name = "first two principal components of the usage of layer 1"
-        places = {name: principal_components(source.shares[0])}
-    return [
-        {"name": name, "x": _coordinate(xy[shown, 0]), "y": _coordinate(xy[shown, 1])}
-        for name, xy in places.items()
-    ]
-
-
 def _coordinate(values: np.ndarray) -> str:
     return pack(quantised(values, float(values.min()), float(values.max()), FINE))
 
@@ -78,21 +99,15 @@ def _root_steps(shares: np.ndarray) -> np.ndarray:
     return quantised(np.sqrt(shares), 0.0, 1.0, COARSE)
 
 
-def _codes(numbers: np.ndarray) -> np.ndarray:
-    return numbers.astype(np.uint8 if numbers.max(initial=0) < 256 else np.uint16)
-
-
-def _group(name: str, column: pd.Series) -> dict[str, Any]:
-    """A column of labels: its groups by their cells, most first, and each cell's; 0 is no label."""
-    words = label_names(column)
-    names, counts = np.unique(words[words != ""], return_counts=True)
-    if len(names) > MOST_GROUPS:
-        # Labels of the user's choice, whose number nobody limits.
-        names = names[np.argsort(-counts, kind="stable")[:MOST_GROUPS]]
-        names.sort()
-    place = {str(each): number for number, each in enumerate(names, start=1)}
-    codes = np.array([place.get(str(word), 0) for word in words], dtype=np.uint8)
-    return {"name": name, "groups": list(place), "codes": pack(codes)}
+def _group(obs: pd.DataFrame, name: str) -> dict[str, Any]:
+    """A column of labels with its groups, their colours, and each cell's from 1 on."""
+    labels = as_labels(label_column(obs, name))
+    return {
+        "name": name,
+        "groups": labels.names,
+        "colours": hexadecimal(label_colours(labels.names)),
+        "codes": pack((labels.codes + 1).astype(np.uint8)),
+    }
 
 
 def _numbers(source: Source, obs: pd.DataFrame) -> list[dict[str, Any]]:

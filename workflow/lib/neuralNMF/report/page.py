@@ -11,7 +11,7 @@ from neuralNMF.report.pack import pack_bytes
 # In the order in which they run; each is wrapped in a function of its own.
 SCRIPTS = ("base.js", "tree.js", "cells.js", "map.js", "programs.js", "charts.js", "start.js")
 # What the scripts read, the rest of cards and charts stands in the page's text.
-OF_CARDS = ("id", "name", "layer", "parent", "children")
+OF_CARDS = ("id", "name", "layer", "colour", "children")
 OF_CHARTS = ("traces", "layout")
 
 

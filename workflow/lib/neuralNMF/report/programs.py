@@ -7,7 +7,7 @@ import pandas as pd
 
 from neuralNMF.evidence.markers import top_markers
 from neuralNMF.evidence.tree import NO_PARENT
-from neuralNMF.labels import label_names
+from neuralNMF.labels import NO_LABEL, as_labels, label_column
 from neuralNMF.report.figures import evidence_of, is_missing, percent, written
 from neuralNMF.report.source import Source, program_id
 
@@ -35,6 +35,7 @@ def cards_of(source: Source) -> list[Card]:
                     "layer": layer,
                     "number": f"P{program + 1}",
                     "name": rows[program]["name"],
+                    "colour": source.colours[layer - 1][program],
                     "markers": _markers(source, layer, program, best[program]),
                     **_family(source, layer, program),
                     **_verdict(rows[program]),
@@ -68,13 +69,13 @@ def grouping_columns(source: Source) -> list[str]:
 
 def group_means(source: Source, layer: int, column: str) -> tuple[list[str], np.ndarray]:
     """Names of a column's groups and the mean share of each program in their cells, (g, k)."""
-    names, codes = np.unique(label_names(source.obs[column]), return_inverse=True)
+    labels = as_labels(label_column(source.obs, column), most=None)
     shares = source.shares[layer - 1]
-    sums = np.zeros((len(names), shares.shape[1]))
-    np.add.at(sums, codes, shares)
-    means = sums / np.bincount(codes, minlength=len(names))[:, None]
-    known = names != ""
-    return [str(name) for name in names[known]], means[known]
+    sums = np.zeros((len(labels.names), shares.shape[1]))
+    np.add.at(sums, labels.codes, shares)
+    means = sums / np.bincount(labels.codes, minlength=len(labels.names))[:, None]
+    known = [k for k, name in enumerate(labels.names) if name != NO_LABEL]
+    return [labels.names[k] for k in known], means[known]
 
 
 def _markers(source: Source, layer: int, program: int, genes: np.ndarray) -> list[Card]:

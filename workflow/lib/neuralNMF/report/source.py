@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from neuralNMF.colours import hexadecimal, program_colours
 from neuralNMF.evidence.layer import LayerEvidence, evidence_of_layers
+from neuralNMF.evidence.main_program import main_programs
 from neuralNMF.evidence.tree import Tree, tree_of
 
 
@@ -47,8 +49,9 @@ class Source:
         Columns of `obs` by what tables call them: ``label``, ``coarse_label``.
     gene_sets, agreement, sizes : DataFrame or None
         The run's other tables, where it has them.
-    embeddings : mapping of str to ndarray, (N, 2) each
-        Coordinates of the cells by their names in the page; none: principal components stand in.
+    umap : DataFrame or None
+        Of `neuralNMF.embedding.explore`: a row a cell that has a place in the plane, its name in
+        ``cell``, ``l{l}_umap1`` and ``l{l}_umap2``. Without it principal components stand in.
     """
 
     sample: str
@@ -70,7 +73,7 @@ class Source:
     gene_sets: pd.DataFrame | None = None
     agreement: pd.DataFrame | None = None
     sizes: pd.DataFrame | None = None
-    embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+    umap: pd.DataFrame | None = None
 
     @property
     def depth(self) -> int:
@@ -108,6 +111,22 @@ class Source:
     def tree(self) -> Tree:
         """Parents and order."""
         return tree_of(self.thetas, self.betas, [layer.last for layer in self.evidence])
+
+    @cached_property
+    def colours(self) -> list[list[str]]:
+        """The colour of each program as ``#E69F00``, as in the pictures."""
+        found = program_colours(self.tree, [layer.last for layer in self.evidence])
+        return [hexadecimal(layer) for layer in found]
+
+    @cached_property
+    def mains(self) -> list[np.ndarray]:
+        """The main program of each cell, (N,) of each layer, as in the pictures."""
+        return [
+            main_programs(shares, order, evidence.grey)[0]
+            for shares, order, evidence in zip(
+                self.shares, self.tree.orders, self.evidence, strict=True
+            )
+        ]
 
     @cached_property
     def shares(self) -> list[np.ndarray]:

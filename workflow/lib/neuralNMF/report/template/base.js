@@ -39,40 +39,8 @@ const words = async (text) => new TextDecoder().decode(await unpack(text)).split
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Colours that are told apart with every kind of colour vision come first (Okabe & Ito).
-const HUES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#a8970a", "#7b5ea7"];
-
-function colour(number) {
-  if (number < HUES.length) return HUES[number];
-  return `hsl(${Math.round((number * 137.5) % 360)} 55% ${45 + 12 * (number % 3)}%)`;
-}
-
-// A program has the colour of its branch; within a branch they differ in lightness.
-const programColours = new Map();
-function colourBranches() {
-  const roots = data.cards.filter((card) => card.parent === null);
-  roots.forEach((root, number) => {
-    programColours.set(root.id, colour(number));
-    const below = descendants(root);
-    for (let layer = root.layer - 1; layer > 0; layer--) {
-      const same = below.filter((card) => card.layer === layer);
-      same.forEach((card, place) => {
-        const part = same.length > 1 ? place / (same.length - 1) - 0.5 : 0;
-        programColours.set(card.id, shade(colour(number), part));
-      });
-    }
-  });
-}
-
-function descendants(card) {
-  return card.children.flatMap((id) => [cards.get(id), ...descendants(cards.get(id))]);
-}
-
-// Lighter (part 0.5) or darker (part -0.5).
-function shade(base, part) {
-  const other = part > 0 ? "white" : "black";
-  return `color-mix(in oklab, ${base}, ${other} ${Math.round(Math.abs(part) * 70)}%)`;
-}
+// Deep colours are not seen on black.
+const seen = (colour) => (dark.matches ? `color-mix(in oklab, ${colour} 78%, white)` : colour);
 
 // From nothing to most, 256 colours: pale to deep on white, deep to bright on black.
 const RAMPS = {

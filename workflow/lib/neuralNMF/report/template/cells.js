@@ -40,16 +40,15 @@ async function colouringOf(key) {
   if (kind === "main") {
     const layer = Number(name);
     const numbered = data.cards.filter((card) => card.layer === layer).sort((a, b) => number(a) - number(b));
-    const codes = numbered.length < 256 ? await steps(cells.main[layer - 1]) : await wide(cells.main[layer - 1]);
     return {
-      kind, title: `Main program of layer ${layer}`, codes: codes.map((code) => code + 1),
-      groups: numbered.map((card) => card.name), colours: numbered.map((card) => programColours.get(card.id) || style("--empty")),
+      kind, title: `Main program of layer ${layer}`, codes: await wide(cells.main[layer - 1]),
+      groups: numbered.map((card) => card.name), colours: numbered.map((card) => seen(card.colour)),
     };
   }
   const column = cells.groups[Number(name)];
   return {
     kind, title: column.name, codes: await steps(column.codes), groups: column.groups,
-    colours: column.groups.map((_, place) => colour(place)),
+    colours: column.colours.map(seen),
   };
 }
 
@@ -63,7 +62,7 @@ function draw(canvas, place, colouring, frame, chosen = 0, every = 1) {
   const values = colouring.steps || colouring.codes;
   const colours = colouring.steps ? ramp() : [style("--empty"), ...colouring.colours];
   const scale = canvas.width / canvas.clientWidth || 1;
-  const size = Math.max(1.1, Math.min(5, 130 / Math.sqrt(values.length / every))) * scale * Math.min(2, Math.sqrt(frame.zoom)) * frame.size;
+  const size = Math.max(1.1, Math.min(5, 150 / Math.sqrt(values.length / every))) * scale * Math.min(2, Math.sqrt(frame.zoom)) * frame.size;
   // By value, so that the highest lie on top and a colour is set once.
   const buckets = Array.from({ length: colours.length }, () => []);
   for (let i = 0; i < values.length; i += every) {

@@ -10,6 +10,9 @@ function loadPlotly() {
   return plotly;
 }
 
+// Told apart with every kind of colour vision (Okabe & Ito).
+const HUES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#a8970a", "#7b5ea7"];
+
 // Names of colours become those of the theme, wherever they stand.
 function themed(value) {
   if (Array.isArray(value)) return value.map(themed);
@@ -17,7 +20,7 @@ function themed(value) {
   if (value === "faint") return dark.matches ? "rgba(170,180,190,.32)" : "rgba(90,100,110,.25)";
   if (value === "text") return style("--text");
   if (value === "cells") return ramp().filter((_, step) => step % 15 === 0).map((name, k, every) => [k / (every.length - 1), name]);
-  if (typeof value === "string" && /^c\d$/.test(value)) return colour(Number(value[1]));
+  if (typeof value === "string" && /^c\d$/.test(value)) return HUES[Number(value[1])];
   return value;
 }
 

@@ -32,10 +32,6 @@ function trouble(reason) {
 addEventListener("error", (event) => trouble(event.message));
 addEventListener("unhandledrejection", (event) => trouble(event.reason));
 
-function recolour() {
-  all("[data-swatch]").forEach((swatch) => (swatch.style.background = programColours.get(swatch.dataset.swatch) || style("--empty")));
-}
-
 dark.addEventListener("change", () => {
   all("canvas[data-key]").forEach((canvas) => drawSmall(canvas, canvas.dataset.key));
   if (view.colouring) showMap();
@@ -44,8 +40,6 @@ dark.addEventListener("change", () => {
 addEventListener("resize", redraw);
 
 document.documentElement.classList.add("js");
-colourBranches();
-recolour();
 fillChoices();
 openTab("overview");
 startTree();
