@@ -72,7 +72,7 @@ class Browser:
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, condition, what: str, seconds: float = 20):
+    def wait(self, condition, what: str, seconds: float = 120):
         """Wait until a function of nothing is true, and return what it gives."""
         end = time.monotonic() + seconds
         while not (found := condition()):
@@ -100,7 +100,7 @@ class Browser:
         """Serious and critical findings of axe-core on what is shown."""
         if not self.run("return 'axe' in window"):
             self.run(axe)
-        self.driver.set_script_timeout(60)
+        self.driver.set_script_timeout(120)
         found = self.driver.execute_async_script(AXE)
         return [
             f"{each['id']}: {node['html'][:200]} {node.get('failureSummary', '')[:300]}"
