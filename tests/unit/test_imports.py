@@ -28,7 +28,7 @@ LEVELS = [
 ]
 # Rooms beside the fit: nothing below the prototype imports them.
 BESIDE = {
-    "dataset": {"errors", "options", "progress", "labels", "gene_classes", "io"},
+    "dataset": {"errors", "options", "progress", "labels", "gene_classes", "batches", "io"},
     "report": {"options", "labels", "sampling", "evidence", "colours"},
     "plots": {"errors", "options", "labels", "sampling", "gene_classes", "evidence", "colours"},
     "survey": {"errors", "options", "labels", "gene_classes", "io"},

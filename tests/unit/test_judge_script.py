@@ -23,7 +23,7 @@ def rule(tmp_path):
         pd.DataFrame({"symbol": names, "gene_scale": 1.0}, index=[f"ENSG{i}" for i in range(40)]),
     )
 
-    def run(*, gene_sets=(), replication=None, labels=None, **outputs) -> str:
+    def run(*, gene_sets=(), replication=None, labels=None, groups=None, **outputs) -> str:
         model.replication = pd.DataFrame(replication or {})
         save_model(tmp_path / "layer1.h5nnmf", model)
         inputs = Named(
@@ -34,7 +34,10 @@ def rule(tmp_path):
         outputs = Named(**{name: str(tmp_path / file) for name, file in outputs.items()})
         log = tmp_path / "log.txt"
         snakemake = fake_snakemake(
-            log, inputs=inputs, outputs=outputs, params=Named(labels=labels or {})
+            log,
+            inputs=inputs,
+            outputs=outputs,
+            params=Named(labels=labels or {}, groups=groups or {}),
         )
         run_script("judge_programs.py", snakemake)
         return log.read_text()

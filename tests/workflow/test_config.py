@@ -6,6 +6,7 @@ import sys
 from base64 import urlsafe_b64encode
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from nmf_workflow import schema
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.params import Plan
 
+OF_SAMPLE = ("labels", "batch", "condition")
 MINIMAL = {"samples": {"sim": {"simulate": {}}}}
 
 
@@ -490,15 +492,18 @@ def test_the_config_offers_what_the_library_takes():
     keys = {path: node.get("default") for path, node in schema.all_keys()}
     library = {field.name: field.default for field in fields(LayerOptions)}
     run = load(MINIMAL).runs["main"]
-    assert set(run) - {"layers", "sizes", "search"} | {"rank", "threads", "labels"} == set(library)
+    assert set(run) - {"layers", "sizes", "search"} | {"rank", "threads", *OF_SAMPLE} == set(
+        library
+    )
     # `auto` is the config's own: which normalization is best, and whether a consensus is sought,
-    # depends on the sample, which loss on the programs. The labels are the sample's.
-    decided = {"rank", "threads", "labels", "loss", "device", "consensus", *RAW_COUNTS}
+    # depends on the sample, which loss on the programs. Columns of `obs` are the sample's.
+    decided = {"rank", "threads", *OF_SAMPLE, "loss", "device", "consensus", *RAW_COUNTS}
     assert {key: keys[key] for key in library if key not in decided} == {
         key: value for key, value in library.items() if key not in decided
     }
     dataset = {field.name: field.default for field in fields(DatasetOptions)}
     dataset.pop("hvg_theta")
+    dataset.pop("batch")  # the sample's
     dataset.pop("variable_genes")  # as many as suit the sample
     assert {key: keys[f"dataset.{key}"] for key in dataset} == dataset
 
@@ -566,3 +571,35 @@ def test_params_are_the_library_s_options(number: int):
     assert options.rank == [20, 10][number - 1]
     chosen = DatasetOptions(variable_genes=VARIABLE_GENES)
     assert DatasetOptions(**plan.dataset(Wildcards)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"batch": "x", "condition": "x"}, "cannot be told from the condition"),
+        ({"donor": "x", "condition": "x"}, "one donor a condition"),
+        ({"batch": "input"}, "but there is one input"),
+    ],
+)
+def test_columns_of_cells_that_do_not_go_together_end_in_a_sentence(keys, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        load({"samples": {"own": {"input": __file__, **keys}}})
+
+
+def test_simulated_cells_have_no_batches():
+    with pytest.raises(ConfigError, match="all of one origin"):
+        load({"samples": {"sim": {"simulate": {}, "batch": "x"}}})
+
+
+def test_columns_of_cells_reach_the_rules_that_use_them_and_no_others():
+    columns = {"batch": "chip", "condition": "state", "donor": "who"}
+    plan = Plan(load({"samples": {"own": {"input": __file__, **columns}}}))
+    rule = SimpleNamespace(sample="own", run="main")
+    of_fit, of_dataset = plan.layer(1)(rule), plan.dataset(rule)
+    assert (of_fit["batch"], of_fit["condition"]) == ("chip", "state")
+    assert of_dataset["batch"] == "chip"
+    assert plan.groups(rule) == columns
+    assert plan.counted(rule) == columns
+    without = Plan(load({"samples": {"own": {"input": __file__, "condition": "state"}}}))
+    assert not {"batch", "condition"} & set(without.layer(1)(rule))
+    assert "batch" not in without.dataset(rule)

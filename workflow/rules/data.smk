@@ -100,6 +100,6 @@ rule count_cells:
         mem_mb=mem_mb,
         runtime=runtime,
     params:
-        labels=PLAN.all_labels,
+        labels=PLAN.counted,
     script:
         "../scripts/count_cells.py"

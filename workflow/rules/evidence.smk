@@ -27,6 +27,7 @@ for suffix, samples, files in evidence_rules(CONFIG):
             runtime=runtime,
         params:
             labels=PLAN.all_labels,
+            groups=PLAN.groups,
             version=VERSION,
         script:
             "../scripts/judge_programs.py"

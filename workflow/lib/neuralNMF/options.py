@@ -43,6 +43,9 @@ WHERE = ("device", "data_mem_size", "threads")
 # Options that only `beta: pmf` has, and options of the labels that guide a Poisson fit.
 PRIOR = ("prior_shape", "prior_rate")
 GUIDE = ("labels", "guide", "guide_layer")
+# Columns of ``obs`` that say where cells are from; for a batch, `INPUT` stands for the input files.
+OF_CELLS = ("batch", "condition")
+INPUT = "input"
 # A fit by consensus looks at halves with so many cells at the most: programs do not need more, and
 # a fit takes no longer.
 CELLS_OF_A_HALF = 50_000
@@ -102,6 +105,8 @@ class LayerOptions:
         Column of ``obs`` with the batch of each cell, or ``input``: a factor for each batch and
         gene is learned with the first layer and taken out of X' (docs/batches.md). None: no
         batches.
+    condition
+        Column of ``obs`` whose effect the factors of batches leave alone; None: none.
     seed
         Of everything that is drawn at random.
     device
@@ -153,6 +158,7 @@ class LayerOptions:
     guide: float = 0.0
     guide_layer: int = 1
     batch: str | None = None
+    condition: str | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -211,14 +217,20 @@ class LayerOptions:
                 "'guide' leads the fit by labels and 'consensus' by other fits: set one of the two "
                 "to 0 or False."
             )
+        if self.condition is not None and self.condition == self.batch:
+            raise InputError(
+                f"'batch' and 'condition' both name '{self.batch}', so what a batch adds cannot be "
+                "told from the condition: name one of the two."
+            )
         if self.guide > 0 and self.labels is None:
             raise InputError("'guide' is above 0 but there are no 'labels': name a column of obs.")
 
     def plain(self) -> dict[str, Any]:
         """What shaped the result, in plain types; not where and with how many threads it ran."""
         shaped = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WHERE}
-        if self.batch is None:
-            del shaped["batch"]
+        for name in OF_CELLS:
+            if shaped[name] is None:
+                del shaped[name]
         return shaped
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from neuralNMF.options import (
     GENE_LISTS,
     GUIDE,
+    INPUT,
+    OF_CELLS,
     PER_LAYER,
     POISSON,
     PRIOR,
@@ -31,7 +33,7 @@ from nmf_workflow.samples import Sample, Source
 # Options of a fit that every layer of a run has, with the same value.
 SHARED = sorted(
     {field.name for field in fields(LayerOptions)}
-    - {"rank", "joint", "consensus", "batch", *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
+    - {"rank", "joint", "consensus", *OF_CELLS, *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables of each sample.
 TABLES = ("cells", "genes")
@@ -165,7 +167,10 @@ def judged(sample: Sample) -> tuple[str, ...]:
     there = {
         "programs": True,
         "gene_sets": bool(sample.gene_sets),
-        "agreement": sample.labels is not None or sample.simulate is not None,
+        "agreement": any(
+            each is not None for each in (sample.labels, sample.simulate, sample.batch)
+        ),
+        "conditions": sample.condition is not None,
     }
     return tuple(table for table, is_there in there.items() if is_there)
 
@@ -269,9 +274,13 @@ class Plan:
 
     def dataset(self, wildcards: Wildcards) -> dict[str, Any]:
         """Options of ``create_dataset``; how variable genes are found only where they are."""
-        options = dict(sorted(self.config.samples[wildcards.sample].dataset.items()))
+        sample = self.config.samples[wildcards.sample]
+        options = dict(sorted(sample.dataset.items()))
         if options["variable_genes"] is None:
             options.pop("variable_genes_by")
+        # The inputs are looked at one at a time anyway.
+        if sample.batch not in (None, INPUT):
+            options["batch"] = sample.batch
         return options
 
     def labels(self, wildcards: Wildcards) -> str | None:
@@ -302,6 +311,11 @@ class Plan:
     def seed(self, wildcards: Wildcards) -> int:
         """The seed of a run."""
         return self.config.runs[wildcards.run]["seed"]
+
+    def counted(self, wildcards: Wildcards) -> dict[str, str]:
+        """The columns of ``obs`` by which cells are counted; the inputs are counted anyway."""
+        groups = {k: c for k, c in self.groups(wildcards).items() if c != INPUT}
+        return self.all_labels(wildcards) | groups
 
     def gene_sets(self, wildcards: Wildcards) -> list[str]:
         """The GMT files of a sample."""
@@ -405,6 +419,7 @@ class Plan:
             # Where the layers are chosen by the data, the size is read from what was chosen.
             chosen |= {"rank": run["layers"][number - 1] if run["search"] is None else 1}
             chosen |= self.normalization(wildcards)
+            chosen |= self.batches(wildcards)
             chosen |= {"consensus": self.config.consensus(wildcards.sample, wildcards.run)}
             if run["beta"] == "pmf":
                 chosen |= {key: run[key] for key in PRIOR}
@@ -437,6 +452,20 @@ class Plan:
             return f"../../envs/{'gpu' if uses_gpu(device) else 'library'}.yaml"
 
         return file
+
+    def batches(self, wildcards: Wildcards) -> dict[str, str]:
+        """``batch``, and the ``condition`` that its factors leave alone; nothing without."""
+        sample = self.config.samples[wildcards.sample]
+        columns = {} if sample.batch is None else {"batch": sample.batch}
+        if sample.batch is not None and sample.condition is not None:
+            columns["condition"] = sample.condition
+        return columns
+
+    def groups(self, wildcards: Wildcards) -> dict[str, str]:
+        """The columns of ``obs`` that say where cells are from, by their keys."""
+        sample = self.config.samples[wildcards.sample]
+        columns = {"batch": sample.batch, "condition": sample.condition, "donor": sample.donor}
+        return {key: column for key, column in columns.items() if column is not None}
 
     def normalization(self, wildcards: Wildcards) -> dict[str, Any]:
         """``normalize``, ``transform`` and ``gene_power``, with what ``auto`` means for each.

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from neuralNMF.options import GENE_LISTS, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
+from neuralNMF.options import GENE_LISTS, INPUT, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 
 from nmf_workflow import schema
 from nmf_workflow.paths import is_file, is_there
@@ -90,6 +90,7 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
     for key in ("labels", "coarse_labels"):
         if sample.simulate is not None and key in entry:
             yield f"{where}.{key} is {show(entry[key])}, but simulated cells have no labels."
+    yield from group_problems(where, sample, entry)
     if sample.coarse_labels is not None and sample.labels is None:
         yield (
             f"{where}.coarse_labels is {show(sample.coarse_labels)}, but there are no finer "
@@ -124,6 +125,31 @@ def foreign_problems(name: str) -> Iterator[str]:
                 f"samples.{name}.simulate writes {show(path)}, but there is a file of this name "
                 "that is no simulation: move it away, or give it as `input:` under another name."
             )
+
+
+def group_problems(where: str, sample: Sample, entry: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the columns that say where cells are from."""
+    for key in ("batch", "condition", "donor"):
+        if sample.simulate is not None and key in entry:
+            yield (
+                f"{where}.{key} is {show(entry[key])}, but simulated cells are all of one origin; "
+                "leave it out."
+            )
+    if sample.batch is not None and sample.batch == sample.condition:
+        yield (
+            f"{where}.batch and {where}.condition are both {show(sample.batch)}, so what a batch "
+            "adds cannot be told from the condition; give one of the two."
+        )
+    if sample.donor is not None and sample.donor == sample.condition:
+        yield (
+            f"{where}.donor and {where}.condition are both {show(sample.donor)}: there would be "
+            "one donor a condition; give one of the two."
+        )
+    if sample.batch == INPUT and sample.simulate is None and len(sample.sources) < 2:
+        yield (
+            f"{where}.batch is {show(INPUT)}, but there is one input; name a column of `obs`, or "
+            "leave it out."
+        )
 
 
 def wildcard_problems(where: str, path: str) -> Iterator[str]:

@@ -33,8 +33,8 @@ class Sample:
         The parameters of the simulation, None where the counts are the user's.
     sources
         The user's inputs; of a simulated sample, the counts file that is written.
-    labels, coarse_labels
-        Columns of ``obs``.
+    labels, coarse_labels, batch, condition, donor
+        Columns of ``obs``; ``batch`` may be ``input``.
     gene_sets
         GMT files: the sample's own, or else the config's.
     dataset
@@ -46,6 +46,9 @@ class Sample:
     sources: tuple[Source, ...]
     labels: str | None
     coarse_labels: str | None
+    batch: str | None
+    condition: str | None
+    donor: str | None
     gene_sets: tuple[str, ...]
     dataset: dict[str, Any]
 
@@ -90,6 +93,9 @@ def make_sample(name: str, entry: Mapping[str, Any], data: Mapping[str, Any]) ->
         sources=sources,
         labels=entry.get("labels"),
         coarse_labels=entry.get("coarse_labels"),
+        batch=entry.get("batch"),
+        condition=entry.get("condition"),
+        donor=entry.get("donor"),
         gene_sets=gene_set_files(entry.get("gene_sets", data["gene_sets"])),
         dataset=expand_paths(dataset),
     )

@@ -12,7 +12,9 @@ factor of variance h. The prior of C_bj has mean one and variance t_b. Then C_bj
 ratios y_bkj / (n_bk mu_kj), each weighed by its precision 1 / (h + phi / (n_bk mu_kj)), and of one,
 weighed by 1 / t_b. All three variances are of the data: t_b is the covariance, over the genes,
 between the ratios of different groups of the batch, to which neither noise nor what one group has
-alone adds anything. That is an empirical Bayes estimate (Efron & Morris 1975) of a main effect.
+alone adds anything. Where a condition is to be left alone, a group has cells of one condition, so
+that batches are compared within each; those of conditions that share no batch are not. That is an
+empirical Bayes estimate (Efron & Morris 1975) of a main effect.
 
 Efron, B. & Morris, C. (1975). Data analysis using Stein's estimator and its generalizations.
 Journal of the American Statistical Association 70, 311.
@@ -23,6 +25,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 _MOST_ITERATIONS, _SETTLED = 50, 1e-4
 # Bounds of the variances: no data are without noise, and no factor is certain to be one.
@@ -72,16 +76,17 @@ class Effects:
 
 
 def first_factors(sums: GroupSums) -> np.ndarray:
-    """Factors (B, M) before any groups are known: the batches' means over that of all cells.
+    """Factors (B, M) before any programs are known: the batches' means over that of all cells.
 
-    They take differences of composition for effects of the batch, but by them cells of one kind
+    ``sums`` has one group, or one for each condition. They take differences of composition for
+    effects of the batch, but by them cells of one kind
     come together whose batches differ much; then groups of such cells take these differences back.
     """
-    observed, cells = sums.values.sum(axis=1), sums.cells.sum(axis=1)
-    mean = observed.sum(axis=0) / cells.sum()
-    expected = np.outer(cells, mean)
-    noise = _noise(sums.squares, mean[None], cells.sum(keepdims=True)) / _FIRST_SPREAD**2
-    return _centred((observed + noise) / (expected + noise), cells)
+    of_groups = sums.cells.sum(axis=0)
+    mean = sums.values.sum(axis=0) / np.maximum(of_groups, 1.0)[:, None]
+    expected = sums.cells @ mean
+    noise = _noise(sums.squares, mean, of_groups) / _FIRST_SPREAD**2
+    return _centred((sums.values.sum(axis=1) + noise) / (expected + noise), sums.cells)
 
 
 def shared_factors(sums: GroupSums, start: np.ndarray) -> Effects:
@@ -96,7 +101,7 @@ def shared_factors(sums: GroupSums, start: np.ndarray) -> Effects:
     Returns
     -------
     Effects
-        Of each gene the geometric mean over the cells is one.
+        Of each gene the geometric mean over the cells of batches that can be compared is one.
     """
     values, cells = sums.values, sums.cells
     everywhere, of_groups = values.sum(axis=0), cells.sum(axis=0)
@@ -113,7 +118,7 @@ def shared_factors(sums: GroupSums, start: np.ndarray) -> Effects:
             weight = _weights(expected, own[:, None], noise, disagreement)
             new[batch], spread[batch] = _shrunk(observed, expected, weight)
             left += _left(observed, expected * factors[batch], weight * expected, own, noise)
-        new = _centred(new, cells.sum(axis=1))
+        new = _centred(new, cells)
         step, factors = np.abs(np.log(new / factors)).max(), new
         disagreement = float(
             np.clip(left[0] / max(left[1], _TINY), _LEAST_DISAGREEMENT, _MOST_DISAGREEMENT)
@@ -187,6 +192,14 @@ def _left(
 
 
 def _centred(factors: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Factors (B, M) with a geometric mean of one over the cells (B,), gene by gene."""
-    logs = np.log(factors)
-    return np.exp(logs - (cells / cells.sum()) @ logs)
+    """Factors (B, M) with a geometric mean of one over cells (B, K), gene by gene.
+
+    Over the cells of all batches that can be compared: those that a chain of common groups joins.
+    """
+    logs, own = np.log(factors), cells.sum(axis=1)
+    joined = sp.csr_matrix(cells > 0)
+    _, parts = connected_components(joined @ joined.T, directed=False)
+    for part in np.unique(parts):
+        inside = parts == part
+        logs[inside] -= own[inside] / own[inside].sum() @ logs[inside]
+    return np.exp(logs)

@@ -10,9 +10,7 @@ import pandas as pd
 
 from neuralNMF.errors import InputError
 from neuralNMF.labels import label_column, label_names
-
-# In the place of a column of `obs`: the input files, whose names are the column `dataset`.
-INPUT = "input"
+from neuralNMF.options import INPUT
 
 
 def batch_of_cells(obs: pd.DataFrame, column: str) -> np.ndarray:
@@ -22,7 +20,7 @@ def batch_of_cells(obs: pd.DataFrame, column: str) -> np.ndarray:
     ----------
     obs : DataFrame
     column : str
-        Of ``obs``, or `INPUT`.
+        Of ``obs``, or ``input``: the names of the input files, the column ``dataset``.
 
     Raises
     ------
@@ -39,10 +37,10 @@ class Batches:
     Attributes
     ----------
     column : str
-        Of ``obs``, or `INPUT`.
+        Of ``obs``, or ``input``.
     names : tuple of str, B of them
     factors : ndarray of float64, (B, M)
-        Above zero; of each gene the geometric mean over the cells is one.
+        Above zero; of each gene the geometric mean over the cells that were compared is one.
     noise, disagreement : float
         By which they were shrunk (`batches.effects`), and those of new batches are.
     """

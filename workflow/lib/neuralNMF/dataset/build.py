@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neuralNMF.batches.factors import batch_of_cells
 from neuralNMF.dataset.choose_genes import choose_genes, read_lists
 from neuralNMF.dataset.join import InputCells, check_names, common_genes, join_obs
 from neuralNMF.dataset.options import DatasetOptions, DatasetSummary, InputSpec
@@ -78,7 +79,15 @@ def build_dataset(
         genes, columns = common_genes(readers)
         filtered = [
             first_pass(
-                OpenedInput(name, reader, columns[name], chunk_cells, progress), options.min_counts
+                OpenedInput(
+                    name,
+                    reader,
+                    columns[name],
+                    chunk_cells,
+                    progress,
+                    None if options.batch is None else batch_of_cells(reader.obs, options.batch),
+                ),
+                options.min_counts,
             )
             for name, reader in readers.items()
         ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from neuralNMF.dataset.gene_statistics import pooled
+from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
 from neuralNMF.dataset.match_genes import match_genes
 from neuralNMF.dataset.options import DatasetOptions
 from neuralNMF.dataset.passes import FilteredInput
@@ -19,6 +19,8 @@ from neuralNMF.options import GENE_LISTS
 
 logger = logging.getLogger(__name__)
 
+# Of fewer cells the variance of a gene says nothing.
+LEAST_CELLS = 50
 REASONS = ("not in genes", "min_cells", "excluded", "not variable")
 
 
@@ -86,10 +88,21 @@ def choose_genes(
         variance=statistics.variance(),
         n_cells=statistics.n_cells,
         variable_score=score,
+        **_batches(inputs),
         selected=selected,
         dropped=reasons,
     )
     return table, _count(reasons)
+
+
+def _batches(inputs: Sequence[FilteredInput]) -> dict[str, np.ndarray]:
+    """How many batches express each gene, (M,), where there are batches."""
+    parts: dict[str, list[GeneStatistics]] = {}
+    for each in inputs:
+        for name, statistics in each.parts.items():
+            parts.setdefault(name, []).append(statistics)
+    found = [pooled(those).n_cells > 0 for name, those in parts.items() if name]
+    return {"n_batches": np.sum(found, axis=0)} if found else {}
 
 
 def _filter(
@@ -111,7 +124,7 @@ def _filter(
 def _variances(
     inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
 ) -> np.ndarray:
-    """By what variable genes are found, within each input, (inputs, genes that passed)."""
+    """By what variable genes are found, within each input or batch, (parts, genes that passed)."""
     if options.variable_genes is not None and options.variable_genes > passed.size:
         logger.warning(
             "%d variable genes asked for, all %d genes that passed the filters are taken",
@@ -120,22 +133,50 @@ def _variances(
         )
     variances = []
     for each in inputs:
-        found = _gene_variance(each, passed, options)
-        for _, counts in each.chunks(passed, "variable genes"):
-            found.add(counts)
-        variances.append(found.variance())
+        parts = _parts_to_rank(each)
+        found = {name: _gene_variance(each, name, passed, options, parts) for name in parts}
+        for cells, counts in each.chunks(passed, "variable genes"):
+            for name, variance in found.items():
+                if name is None or each.opened.batches is None:
+                    variance.add(counts)
+                elif (own := each.opened.batches[cells] == name).any():
+                    variance.add(counts[own])
+        variances += [variance.variance() for variance in found.values()]
     return np.stack(variances)
 
 
+def _parts_to_rank(each: FilteredInput) -> dict[str | None, GeneStatistics]:
+    """The batches of an input with enough cells; by None all of its cells, where none has."""
+    parts: dict[str | None, GeneStatistics] = {
+        name: statistics
+        for name, statistics in each.parts.items()
+        if name and statistics.cells >= LEAST_CELLS
+    }
+    small = [name for name in each.parts if name and name not in parts]
+    if small:
+        logger.info(
+            "%s: batches with fewer than %d cells have no part in the choice of variable genes: %s",
+            each.name,
+            LEAST_CELLS,
+            ", ".join(small),
+        )
+    return parts or {None: each.statistics}
+
+
 def _gene_variance(
-    each: FilteredInput, passed: np.ndarray, options: DatasetOptions
+    each: FilteredInput,
+    batch: str | None,
+    passed: np.ndarray,
+    options: DatasetOptions,
+    parts: dict[str | None, GeneStatistics],
 ) -> GeneVariance:
     """The way that is asked for, yet to see the counts of the genes that passed."""
-    statistics = each.statistics
+    statistics = parts[batch]
     sums = statistics.sums[passed]
     if options.variable_genes_by == "pearson":
         return PearsonResiduals(sums, statistics.cells, options.hvg_theta)
-    return StandardizedCounts(sums, statistics.squares[passed], statistics.cells, each.name)
+    name = each.name if batch is None else f"{each.name}, {batch}"
+    return StandardizedCounts(sums, statistics.squares[passed], statistics.cells, name)
 
 
 def _count(reasons: np.ndarray) -> dict[str, int]:

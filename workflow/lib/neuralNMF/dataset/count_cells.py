@@ -15,8 +15,8 @@ def count_cells(obs: pd.DataFrame, labels: Mapping[str, str] | None = None) -> p
     obs : DataFrame
         The cells' table of a data set.
     labels : mapping of str to str, or None
-        Columns with labels, by what the table calls them: ``label`` and ``coarse_label``. Cells
-        without one are counted, too.
+        Columns with labels, by what the table calls them: ``label``, ``coarse_label``, ``batch``,
+        ``condition`` and ``donor``. Cells without one are counted, too.
 
     Returns
     -------

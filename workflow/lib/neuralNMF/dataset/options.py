@@ -62,6 +62,8 @@ class DatasetOptions:
     hvg_theta : float
         Overdispersion of the Pearson residuals: counts of mean mu have the variance
         mu + mu^2 / theta. The config has no key for it; 100 suits counts of molecules (UMI).
+    batch : str or None
+        Column of ``obs``: variable genes are found in each batch of an input, and ranked over all.
 
     Raises
     ------
@@ -77,6 +79,7 @@ class DatasetOptions:
     exclude: Sequence[str] | str | Path | None = None
     genes: Sequence[str] | str | Path | None = None
     hvg_theta: float = 100.0
+    batch: str | None = None
 
     def __post_init__(self) -> None:
         numbers = {"min_cells": 0, "min_counts": 1}
@@ -103,6 +106,8 @@ class DatasetOptions:
                 values[name] = Path(value).name
             elif value is not None:
                 values[name] = [str(gene) for gene in value]
+        if self.batch is None:
+            del values["batch"]  # as files of data sets without batches have always been
         return values
 
 

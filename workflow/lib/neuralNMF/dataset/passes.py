@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from neuralNMF.dataset.gene_statistics import GeneStatistics
+from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
 from neuralNMF.progress import bar
@@ -31,6 +31,8 @@ class OpenedInput:
         Cells read at once.
     progress : bool
         Whether to show progress bars.
+    batches : ndarray of str or None, (N,)
+        The batch of each cell, "" of one without; None where there are none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class OpenedInput:
     columns: np.ndarray
     chunk_cells: int
     progress: bool
+    batches: np.ndarray | None = None
 
     def chunks(self, what: str) -> Iterator[tuple[int, sp.csr_matrix]]:
         """All cells and genes, chunk by chunk; `what` the pass is for stands at its bar."""
@@ -63,12 +66,15 @@ class FilteredInput:
         The cells with enough counts.
     statistics : GeneStatistics
         Of the common genes, over the kept cells.
+    parts : dict of str to GeneStatistics
+        The same over the kept cells of each batch; over all, by "", where there are no batches.
     """
 
     opened: OpenedInput
     totals: np.ndarray
     kept: np.ndarray
     statistics: GeneStatistics
+    parts: dict[str, GeneStatistics]
 
     @property
     def name(self) -> str:
@@ -106,12 +112,17 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     InputError
         No cell has that many counts, or a value is no count.
     """
-    statistics = GeneStatistics(opened.columns.size)
+    of_cells = np.full(opened.reader.shape[0], "") if opened.batches is None else opened.batches
+    parts = {str(name): GeneStatistics(opened.columns.size) for name in np.unique(of_cells)}
     totals = np.zeros(opened.reader.shape[0])
     for start, counts in opened.chunks("genes"):
         total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
         totals[start : start + total.size] = total
-        statistics.add(counts[total >= min_counts][:, opened.columns])
+        names = of_cells[start : start + total.size]
+        for name, statistics in parts.items():
+            own = (total >= min_counts) & (names == name)
+            if own.any():
+                statistics.add(counts[own][:, opened.columns])
     kept = totals >= min_counts
     if not kept.any():
         raise InputError(
@@ -122,4 +133,4 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     logger.info(
         "%s: %d of %d cells under %d counts, dropped", opened.name, dropped, kept.size, min_counts
     )
-    return FilteredInput(opened, totals, kept, statistics)
+    return FilteredInput(opened, totals, kept, pooled(parts.values()), parts)

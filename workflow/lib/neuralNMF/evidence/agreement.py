@@ -26,6 +26,7 @@ from neuralNMF.evidence.label_scores import (
     sampled,
     scores_of_labels,
 )
+from neuralNMF.evidence.mixing import mixing
 from neuralNMF.evidence.usage import shares
 
 NEIGHBOURS = 15
@@ -111,6 +112,7 @@ def label_agreement(
     usages: Sequence[np.ndarray],
     labels: Mapping[str, np.ndarray],
     scores: Mapping[str, Sequence[LabelScores]],
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Measure how well each layer agrees with one or two columns of labels.
 
@@ -124,6 +126,8 @@ def label_agreement(
         ``label`` and, where cells have a second one, ``coarse_label``; "" of a cell without.
     scores : mapping of str to sequence of LabelScores
         Of each of the labels, a layer each.
+    groups : mapping of str to ndarray of str, (N,), or None
+        ``batch``, ``condition`` and ``donor`` of the cells; those that there are.
 
     Returns
     -------
@@ -137,7 +141,8 @@ def label_agreement(
         - ``_knn_accuracy``, ``_ari``, ``_nmi``: 15 neighbours, and k-means; of more than 20,000
           cells by a random sample
 
-        and, with both, ``hierarchy`` of the layers so far, where the labels are nested.
+        with both, ``hierarchy`` of the layers so far, where the labels are nested; and for each of
+        the groups ``_mixing`` (`neuralNMF.evidence.mixing.mixing`).
     """
     rows: list[dict[str, object]] = [
         {"layer": layer, "programs": usage.shape[1]} for layer, usage in enumerate(usages, start=1)
@@ -152,6 +157,8 @@ def label_agreement(
     if len(labels) == 2:
         for depth, row in enumerate(rows, start=1):
             row["hierarchy"] = _hierarchy(thetas[:depth], *labels.values(), log=depth == 1)
+    for row, usage in zip(rows, usages, strict=True):
+        row |= {f"{name}_mixing": value for name, value in mixing(usage, groups or {}).items()}
     return pd.DataFrame(rows)
 
 

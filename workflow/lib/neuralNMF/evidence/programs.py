@@ -23,6 +23,8 @@ from neuralNMF.evidence.usage import (
 from neuralNMF.evidence.verdict import believe, flags_of_figures
 
 LISTED = 10  # markers of a program
+LISTED_GROUPS = 12  # batches or donors whose shares of a program are listed
+_PLURALS = {"batch": "batches", "donor": "donors"}
 KEYS = ["layer", "program"]
 # What another job finds out by further fits, joined to the table where it is given.
 REPLICATION = [
@@ -46,6 +48,10 @@ class Cells:
         Over all genes.
     inputs : ndarray of str or None, (N,)
         The input that each is from.
+    groups : mapping of str to ndarray of str, (N,)
+        ``batch`` and ``donor`` of each, "" where it has none; those that there are.
+    conditions : DataFrame or None
+        Of `neuralNMF.evidence.conditions.condition_table`: what is called is joined.
     scores : mapping of str to sequence of LabelScores
         Of their labels, a layer each: ``label`` and, of a second column, ``coarse_label``.
     """
@@ -53,6 +59,8 @@ class Cells:
     total_counts: np.ndarray | None = None
     inputs: np.ndarray | None = None
     scores: Mapping[str, Sequence[LabelScores]] = field(default_factory=dict)
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    conditions: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +147,12 @@ def table_of_programs(
         best = gene_sets.drop_duplicates(KEYS)[[*KEYS, "gene_set", "adjusted_p", "genes"]]
         names = {"adjusted_p": "gene_set_adjusted_p", "genes": "gene_set_genes"}
         table = table.merge(best.rename(columns=names), on=KEYS, how="left")
+    if cells.conditions is not None:
+        called = cells.conditions[cells.conditions["called"].astype(bool)].drop_duplicates(KEYS)
+        called = called[[*KEYS, "condition", "effect", "adjusted_p"]]
+        names = {"effect": "condition_effect", "adjusted_p": "condition_adjusted_p"}
+        table = table.merge(called.rename(columns=names), on=KEYS, how="left")
+        table["condition"] = table["condition"].fillna("")
     if replication is not None:
         table = table.merge(_checked(replication), on=KEYS, how="left")
     of_genes = [flags for evidence in judged.evidence for flags in evidence.flags]
@@ -207,6 +221,29 @@ def _of_usage(of_cells: np.ndarray, cells: Cells, kinds: np.ndarray) -> Columns:
         columns["inputs_using"] = inputs.inputs_using
         columns["main_input"] = inputs.main_input
         columns["main_input_share"] = inputs.main_share
+    for name, values in cells.groups.items():
+        columns |= _of_groups(of_cells, name, values)
+    return columns
+
+
+def _of_groups(of_cells: np.ndarray, name: str, values: np.ndarray) -> Columns:
+    """Which batches or donors use a program; and of at most a dozen, what each has of it."""
+    known = values != ""
+    if len(np.unique(values[known])) < 2:
+        return {}
+    found = coverage(of_cells[known], values[known])
+    columns: dict[str, Any] = {
+        f"{_PLURALS[name]}_using": found.inputs_using,
+        f"main_{name}": found.main_input,
+        f"main_{name}_share": found.main_share,
+    }
+    if len(found.names) <= LISTED_GROUPS:
+        columns[f"{name}_shares"] = [
+            ", ".join(
+                f"{group} {share:.2f}" for group, share in zip(found.names, each, strict=True)
+            )
+            for each in found.shares.T
+        ]
     return columns
 
 

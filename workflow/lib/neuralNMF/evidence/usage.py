@@ -58,11 +58,17 @@ class Coverage:
         The input whose cells have most of it; "" of a program that no cell uses.
     main_share : ndarray of float64, (k,)
         Mean share there over the sum of the inputs' mean shares: 1 where no other input has any.
+    names : ndarray of str, (n,)
+        The inputs.
+    shares : ndarray of float64, (n, k)
+        That of each input.
     """
 
     inputs_using: np.ndarray
     main_input: np.ndarray
     main_share: np.ndarray
+    names: np.ndarray
+    shares: np.ndarray
 
 
 def coverage(of_cells: np.ndarray, inputs: np.ndarray) -> Coverage:
@@ -87,6 +93,8 @@ def coverage(of_cells: np.ndarray, inputs: np.ndarray) -> Coverage:
         np.where(used, (means >= USED * most).sum(axis=0), 0),
         np.where(used, names[means.argmax(axis=0)], ""),
         np.divide(most, sums, out=np.zeros_like(most), where=used),
+        names,
+        np.divide(means, sums, out=np.zeros_like(means), where=sums > 0),
     )
 
 

@@ -22,14 +22,16 @@ _OF_GENES = {
 def flags_of_figures(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The flags that the figures of a row of `programs.tsv` give: those beside its genes'.
 
-    ``no parent``, ``redundant``, ``library size``, ``one input``, ``not replicated``,
-    ``no held-out gain``; figures that are missing or NaN give none.
+    ``no parent``, ``redundant``, ``library size``, ``one input``, ``one batch``, ``one donor``,
+    ``not replicated``, ``no held-out gain``; figures that are missing or NaN give none.
     """
     found = {
         "no parent": row.get("parent_share") == 0,
         "redundant": row.get("redundancy", 0) >= TWINS,
         "library size": abs(row.get("library_size_correlation", 0)) >= LIBRARY_SIZE,
         "one input": row.get("main_input_share", 0) > ONE_INPUT,
+        "one batch": row.get("main_batch_share", 0) > ONE_INPUT,
+        "one donor": row.get("main_donor_share", 0) > ONE_INPUT,
         "not replicated": _is_false(row.get("replicated")),
         "no held-out gain": row.get("held_out_gain", 1) <= 0,
     }
@@ -65,6 +67,8 @@ def believe(row: Mapping[str, Any], flags: tuple[str, ...]) -> str:
         "redundant": f"nearly the same cells as {row.get('redundant_with')}",
         "library size": "follows the library size",
         "one input": f"nearly only in the input {row.get('main_input')}",
+        "one batch": f"nearly only in the batch {row.get('main_batch')}",
+        "one donor": f"nearly only in the donor {row.get('main_donor')}",
         "no held-out gain": "adds nothing to the prediction of held-out counts",
     }
     why = "; ".join(reason for flag, reason in reasons.items() if flag in flags)

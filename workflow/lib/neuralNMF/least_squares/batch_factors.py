@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from neuralNMF.batches.effects import Effects, GroupSums, first_factors, shared_factors
-from neuralNMF.batches.factors import Batches, check_batches
+from neuralNMF.batches.factors import Batches, batch_of_cells, check_batches
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.products import rows_products
 from neuralNMF.cells.scaling import Scaling, fit_scaling
@@ -65,16 +66,19 @@ def learn_batches(dataset: Dataset, options: LayerOptions, threads: Threads) -> 
     codes = batches.codes(dataset.obs)
     generator = torch.Generator().manual_seed(options.seed * 1000)
     place = Place(dtype=torch.float32, threads=threads)
+    conditions, levels = _conditions(dataset, options)
     scaling = _scaling(dataset, options, None)
-    everything = _sums(dataset, scaling, codes, np.zeros(codes.size, np.int64), 1)
-    factors = first_factors(everything)
+    shape = names.size, levels
+    factors = first_factors(_sums(dataset, scaling, codes, conditions, shape))
     effects = Effects(factors, np.zeros(names.size), 1.0, 1.0)
     for _ in range(_ROUNDS):
         batches = Batches(column, batches.names, factors)
         scaling = _scaling(dataset, options, batches)
         programs_t = _programs(dataset, scaling, place, generator)
         groups = _main_programs(dataset, scaling, programs_t, threads)
-        sums = _sums(dataset, scaling, codes, groups, programs_t.shape[1])
+        groups = np.where(groups >= 0, groups * levels + conditions, -1)
+        shape = names.size, programs_t.shape[1] * levels
+        sums = _sums(dataset, scaling, codes, groups, shape)
         effects = shared_factors(sums, factors)
         moved = float(np.sqrt(np.mean(np.log(effects.factors / factors) ** 2)))
         factors = effects.factors
@@ -82,6 +86,24 @@ def learn_batches(dataset: Dataset, options: LayerOptions, threads: Threads) -> 
             break
     _tell(batches.names, effects)
     return Batches(column, batches.names, factors, effects.noise, effects.disagreement)
+
+
+def _conditions(dataset: Dataset, options: LayerOptions) -> tuple[np.ndarray, int]:
+    """The condition of every cell as a number, (N,), and how many there are; 0 and 1 without."""
+    if options.condition is None:
+        return np.zeros(dataset.shape[0], np.int64), 1
+    conditions = batch_of_cells(dataset.obs, options.condition)
+    batches = batch_of_cells(dataset.obs, str(options.batch))
+    names, codes = np.unique(conditions, return_inverse=True)
+    shared = pd.crosstab(batches, conditions).to_numpy() > 0
+    if (shared.sum(axis=0) < 2).all():
+        _log.warning(
+            "'batch: %s' and 'condition: %s' cannot be told apart: no condition has cells of two "
+            "batches. No factors are taken out.",
+            options.batch,
+            options.condition,
+        )
+    return codes, names.size
 
 
 def _scaling(dataset: Dataset, options: LayerOptions, batches: Batches | None) -> Scaling:
@@ -123,12 +145,19 @@ def _main_programs(
 
 
 def _sums(
-    dataset: Dataset, scaling: Scaling, codes: np.ndarray, groups: np.ndarray, number: int
+    dataset: Dataset,
+    scaling: Scaling,
+    codes: np.ndarray,
+    groups: np.ndarray,
+    shape: tuple[int, int],
 ) -> GroupSums:
-    """Sums over the cells of each batch and group, without the genes' and the batches' factors."""
-    batches = int(codes.max()) + 1
+    """Sums over the cells of each batch and group, without the genes' and the batches' factors.
+
+    shape: (B, K). Cells of no batch or no group do not count.
+    """
+    batches, number = shape
     plain = Scaling(scaling.cells, scaling.genes, scaling.transform, scaling.dtype)
-    of_group = np.where(groups >= 0, codes * number + groups, -1)
+    of_group = np.where((groups >= 0) & (codes < batches), codes * number + groups, -1)
     genes = dataset.shape[1]
     values, squares = np.zeros((batches * number, genes)), np.zeros(genes)
     for start in range(0, dataset.shape[0], _CHUNK):
@@ -146,7 +175,6 @@ def _sums(
         squares += np.bincount(chosen.indices, chosen.data**2, genes)
         dataset.release()
     cells = np.bincount(of_group[of_group >= 0], minlength=batches * number)
-    shape = (batches, number)
     return GroupSums(values.reshape(*shape, genes), cells.reshape(shape).astype(float), squares)
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.batches.effects import factors_beside
-from neuralNMF.batches.factors import INPUT
 from neuralNMF.cells.scaling import Scaling
 from neuralNMF.io.counts import CountsReader
 from neuralNMF.io.model import Model
+from neuralNMF.options import INPUT
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import Threads
 

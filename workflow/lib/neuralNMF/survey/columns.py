@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from neuralNMF.labels import label_names
+from neuralNMF.options import INPUT
 
 # How columns are called, letters and digits only: the likeliest first.
 LABELS = (
@@ -101,6 +103,27 @@ def judge_columns(obs: pd.DataFrame) -> Columns:
     labels = [c for _, c in sorted(found["labels"], key=lambda each: (each[0], -each[1].levels))]
     by_name = {kind: _first(found[kind]) for kind in ("batches", "conditions", "others")}
     return Columns(labels=tuple(labels), coarse=_coarse(obs, labels), **by_name)
+
+
+def origins(obs: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Columns that may say where cells are from, as batches or conditions would be named.
+
+    Parameters
+    ----------
+    obs : DataFrame
+        Of a data set or a model.
+
+    Returns
+    -------
+    dict of str to ndarray of str, (N,)
+        By what ``batch`` would call them: ``input`` for several input files; "" of a cell without.
+    """
+    columns = judge_columns(obs.drop(columns="dataset"))
+    found = {
+        each.name: label_names(obs[each.name]) for each in (*columns.batches, *columns.conditions)
+    }
+    inputs = label_names(obs["dataset"])
+    return found | ({INPUT: inputs} if len(np.unique(inputs)) > 1 else {})
 
 
 def kind_of(name: str) -> tuple[str | None, int]:
