@@ -61,8 +61,9 @@ lint: .venv/.test  ## check format, style and types, change nothing
 	$(PY) -m mypy
 	$(PY) -m snakemake --lint
 
-docs: .venv/.test  ## write docs/config.md from the schema
+docs: .venv/.test  ## write docs/config.md from the schema, and build the pages into docs/_build/html
 	$(PY) -m nmf_workflow.docs
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 docs-check: .venv/.test  ## fail if docs/config.md is not what the schema says
 	$(PY) -m nmf_workflow.docs --check

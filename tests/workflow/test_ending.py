@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import SMALL, Workflow
+from harness import ROOT, SMALL, Workflow
 from nmf_workflow import ending
 
 TITLES = ["made", "where", "time", "look at", "doubt"]
@@ -123,6 +123,11 @@ def test_a_run_that_has_failed_says_why_and_which_log(folder):
     log.unlink()
     assert "why:    the messages above say it" in ending.of_failure(workflow(failed=[fit]))
     assert "no job; the run was stopped" in ending.of_failure(workflow())
+
+
+def test_the_page_for_beginners_shows_these_lines():
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    assert lines_of(page, TITLES)["where"] == "results/sim/main/"
 
 
 @pytest.mark.parametrize(
