@@ -2,6 +2,7 @@
 
 
 rule embed:
+    """the cells in the plane by their usage, and a file for cellxgene and scanpy"""
     input:
         model=PLAN.final_model,
         dataset="results/{sample}/dataset.h5ad",
