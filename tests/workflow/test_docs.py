@@ -51,11 +51,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     environment = clean_environment(folder) | {"CELLS": "2000", "PYTHONHASHSEED": "0"}
     environment["PYTHONPATH"] = str(ROOT / "workflow" / "lib")
-    blood = ROOT.parent / "shared" / "data" / "pbmc_facs.h5ad"
-    if blood.is_file():
-        cells = anndata.read_h5ad(blood)[::6].copy()
-        cells.write_h5ad(folder / "blood.h5ad")
-        environment["BLOOD_CELLS"] = str(folder / "blood.h5ad")
+    for variable, name in (("BLOOD_CELLS", "pbmc_facs"), ("TWO_CONDITIONS", "ifnb_pbmc")):
+        counts = ROOT.parent / "shared" / "data" / f"{name}.h5ad"
+        if counts.is_file():
+            some = anndata.read_h5ad(counts)
+            some[:: -(-some.n_obs // 600)].copy().write_h5ad(folder / f"{name}.h5ad")
+            environment[variable] = str(folder / f"{name}.h5ad")
     command = ["-W", "--keep-going", "-q", "-b", "html", ROOT / "docs", folder / "html"]
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *map(str, command)],
@@ -96,6 +97,16 @@ def test_blood_cells(built: Path, shared_data: Path):
     text = output_of(built, "blood_cells")
     for marker in ("CD79A", "S100A8", "GNLY"):
         assert marker in text
+
+
+@pytest.mark.slow
+def test_two_conditions(built: Path, shared_data: Path):
+    """The response to interferon, and that the factors of the conditions take its common part."""
+    text = (built / "notebooks" / "two_conditions.html").read_text(encoding="utf-8")
+    together, without = text.split("The condition taken out")
+    assert "IFIT3" in together
+    assert "IFIT3" not in without
+    assert "CCL8" in without
 
 
 def test_the_python_page_has_every_public_name():
