@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,6 +115,14 @@ def test_python(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch):
         pytest.importorskip("".join(module))
     monkeypatch.chdir(folder)
     exec(compile(block.text, str(block), "exec"), {})
+
+
+def test_the_page_of_results_names_every_key_of_a_model(folder: Path):
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    model = anndata.read_h5ad(folder / "results/sim/main/layer3.h5nnmf")
+    there = [*model.obsm, *model.varm, *model.uns, *model.obs, *model.var]
+    names = {re.sub(r"_l\d+$", "_l{l}", name) for name in there}
+    assert {name for name in names if name not in text} == set()
 
 
 @pytest.mark.parametrize("block", of("yaml"), ids=str)
