@@ -25,6 +25,8 @@ from snakemake.cli import parse_args
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "config/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
+# Counts that configs of the pages have in the folder `data`.
+OF_DATA = ("donor2", "blood", "pbmc_facs")
 # Directives of MyST's; notebooks are run when the pages are built.
 DIRECTIVES = ("{toctree}", "{include}", "{eval-rst}")
 
@@ -89,7 +91,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     usage = rng.gamma(0.3, 1.0, (300, 6))
     counts = rng.poisson(20 * usage @ programs / programs.sum(axis=1).mean())
     adata = make_adata(counts, celltype=usage.argmax(axis=1).astype(str))
-    for name in ("my.h5ad", "data/donor2.h5ad", "data/blood.h5ad", "data/pbmc_facs.h5ad"):
+    for name in ("my.h5ad", "ifnb_pbmc.h5ad", *(f"data/{of}.h5ad" for of in OF_DATA)):
         (folder / name).parent.mkdir(exist_ok=True)
         adata.write_h5ad(folder / name)
     write_dataset(

@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     environment = clean_environment(folder) | {"CELLS": "2000", "PYTHONHASHSEED": "0"}
     environment["PYTHONPATH"] = str(ROOT / "workflow" / "lib")
-    for variable, name in (("BLOOD_CELLS", "pbmc_facs"), ("TWO_CONDITIONS", "ifnb_pbmc")):
+    for variable, name in (("BLOOD_CELLS", "pbmc_facs"),):
         counts = ROOT.parent / "shared" / "data" / f"{name}.h5ad"
         if counts.is_file():
             some = anndata.read_h5ad(counts)
@@ -97,16 +97,6 @@ def test_blood_cells(built: Path, shared_data: Path):
     text = output_of(built, "blood_cells")
     for marker in ("CD79A", "S100A8", "GNLY"):
         assert marker in text
-
-
-@pytest.mark.slow
-def test_two_conditions(built: Path, shared_data: Path):
-    """The response to interferon, and that the factors of the conditions take its common part."""
-    text = (built / "notebooks" / "two_conditions.html").read_text(encoding="utf-8")
-    together, without = text.split("The condition taken out")
-    assert "IFIT3" in together
-    assert "IFIT3" not in without
-    assert "CCL8" in without
 
 
 def test_the_python_page_has_every_public_name():
