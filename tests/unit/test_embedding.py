@@ -174,7 +174,7 @@ def test_columns_and_colours(model):
     assert list(found.obs["type"].cat.categories) == ["B", "T"]
     assert found.obs["type"].isna().sum() == CELLS // 3
     assert list(found.obs["cluster"].cat.categories) == ["0", "1"]
-    assert found.colours["type"] == hexadecimal(label_colours(["B", "T"]))
+    assert found.colours["type"] == hexadecimal(label_colours([["B", "T"]])[0])
     for layer, usage in enumerate(model.usages, start=1):
         shares = found.obs[[name for name in found.obs if name.startswith(f"l{layer} P")]]
         np.testing.assert_allclose(shares.sum(axis=1), 1)
@@ -193,7 +193,7 @@ def test_more_labels_than_colours_keep_their_names(model):
     found = explored(model, ["type"])
     assert len(found.obs["type"].cat.categories) == len(found.colours["type"]) == 45
     pooled = as_labels(model.obs["type"])
-    own = dict(zip(pooled.names, hexadecimal(label_colours(pooled.names)), strict=True))
+    own = dict(zip(pooled.names, hexadecimal(label_colours([pooled.names])[0]), strict=True))
     for name, colour in zip(found.obs["type"].cat.categories, found.colours["type"], strict=True):
         assert colour == own.get(name, "#808080")
 

@@ -33,9 +33,13 @@ def test_scripts(script: Path):
     assert ("torch" in found) == ("numba" in found) == (script.stem in WITH_TORCH)
     assert "anndata" not in found
     assert ("pandas" in found) == (script.stem not in ("simulate", "write_h5"))
-    if script.stem.startswith("plot_"):
-        assert not {"scipy", "matplotlib.pyplot"} & found
-    assert ("matplotlib" in found) == script.stem.startswith("plot_")
+    drawing = script.stem.startswith("plot_")
+    if drawing:
+        # Counts are looked at by plot_beta alone.
+        assert ("scipy" in found) == (script.stem in ("plot_beta", "plot_umap"))
+        assert "matplotlib.pyplot" not in found
+    # What judges programs draws what it found: a job of its own would start for longer.
+    assert ("matplotlib" in found) == (drawing or script.stem == "judge_programs")
     assert ("sklearn" in found) == (script.stem in ("judge_programs", "embed"))
 
 

@@ -31,7 +31,9 @@ def rule(tmp_path):
             gene_sets=[str(tmp_path / name) for name in gene_sets],
             truth=[],
         )
-        outputs = Named(**{name: str(tmp_path / file) for name, file in outputs.items()})
+        files = {name: [file] for name, file in outputs.items()}
+        files["overview"] = ["programs.png", "programs.pdf"]
+        outputs = Named(**{name: [str(tmp_path / n) for n in each] for name, each in files.items()})
         log = tmp_path / "log.txt"
         snakemake = fake_snakemake(
             log,
@@ -49,6 +51,7 @@ def test_programs_alone(rule, tmp_path):
     assert rule(programs="programs.tsv") == ""
     table = pd.read_csv(tmp_path / "programs.tsv", sep="\t")
     assert list(table["program"]) == ["P1", "P2", "P3", "P4"]
+    assert (tmp_path / "programs.pdf").read_bytes().startswith(b"%PDF")
     assert "main_input" in table and "label" not in table
 
 

@@ -16,7 +16,9 @@ from neuralNMF.io.tables import write_table
 from neuralNMF.labels import NO_LABEL as NONE
 from neuralNMF.labels import OTHER, as_labels, label_column
 from neuralNMF.plots.beta import gene_order, plot_top_genes
+from neuralNMF.plots.cells import draw_cells
 from neuralNMF.plots.hierarchy import plot_hierarchy
+from neuralNMF.plots.labels import coloured
 from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.loss import plot_loss
 from neuralNMF.plots.programs import programs_table, top_genes
@@ -96,13 +98,13 @@ def test_more_labels_than_colours_are_put_together():
     labels = as_labels(pd.Series([f"c{i}" for i in range(60)] + ["c7"]))
     assert len(labels.names) == 40
     assert labels.names[-1] == OTHER and "c7" in labels.names
-    assert len(np.unique(label_colours(labels.names), axis=0)) == 40
+    assert len(np.unique(label_colours([labels.names])[0], axis=0)) == 40
 
 
 @pytest.mark.parametrize("count", [1, 8, 11, 40])
 def test_every_label_has_a_colour_of_its_own(count):
     names = [f"c{i}" for i in range(count - 1)] + [NONE]
-    assert len(np.unique(label_colours(names), axis=0)) == count
+    assert len(np.unique(label_colours([names])[0], axis=0)) == count
 
 
 def test_sample_keeps_proportions_and_every_label(rng):
@@ -132,12 +134,17 @@ def names_of(axes, axis="x"):
     return [tick.get_text() for tick in getattr(axes, f"get_{axis}ticklabels")()]
 
 
+def theta(usages, layer, programs, columns=(), max_cells=5000):
+    """The picture of one layer, as the rule draws it."""
+    rng = np.random.default_rng(0)
+    cells = draw_cells(usages, coloured(columns), max_cells=max_cells, rng=rng)
+    return plot_theta(cells, layer, programs=programs)
+
+
 def test_usage_shows_the_shares_in_the_order_of_the_tree(two_layers):
     thetas, usages, dead, labels = two_layers
     programs = Programs([f"P{i} A" for i in range(1, 7)], np.array([3, 0, 1, 4, 2, 5]), dead[0])
-    figure = plot_theta(
-        usages, 1, programs=programs, rng=np.random.default_rng(0), labels=as_labels(labels)
-    )
+    figure = theta(usages, 1, programs, [as_labels(labels)])
     axes, image = heat_map(figure)
     assert names_of(axes) == ["P4 A", "P1 A", "P2 A", "P5 A", "P3 A", "P6 A"]
     assert [tick.get_color() for tick in axes.get_xticklabels()[4:]] == ["black", "0.55"]
@@ -187,33 +194,27 @@ def test_coarser_layers_stand_above_their_programs():
 
 def test_one_colour_scale_for_all_layers(two_layers):
     _, usages, dead, _ = two_layers
-    figures = [
-        plot_theta(
-            usages, layer, programs=plain_programs(dead[layer - 1]), rng=np.random.default_rng(0)
-        )
-        for layer in (1, 2)
-    ]
+    figures = [theta(usages, layer, plain_programs(dead[layer - 1])) for layer in (1, 2)]
     assert len({heat_map(figure)[1].get_clim() for figure in figures}) == 1
     assert heat_map(figures[0])[1].get_clim()[0] == 0
     # That of a layer by itself is another.
-    programs = plain_programs(dead[1])
-    alone = plot_theta(usages[1:], 1, programs=programs, rng=np.random.default_rng(0))
+    alone = theta(usages[1:], 1, plain_programs(dead[1]))
     assert heat_map(alone)[1].get_clim() != heat_map(figures[0])[1].get_clim()
 
 
 def test_a_sample_is_said_in_the_title(two_layers):
     _, usages, dead, labels = two_layers
 
-    def draw(**more):
-        rng, programs = np.random.default_rng(0), plain_programs(dead[1])
-        figure = plot_theta(usages, 2, programs=programs, rng=rng, max_cells=100, **more)
+    def draw(*columns):
+        figure = theta(usages, 2, plain_programs(dead[1]), columns, max_cells=100)
         return figure.get_suptitle(), figure
 
-    text, figure = draw(labels=as_labels(labels))
+    text, figure = draw(as_labels(labels))
     assert "sample of 100 of 300, stratified by celltype" in text
     assert heat_map(figure)[1].get_array().shape[0] == 100
     (legend,) = figure.legends
-    entries = [entry.get_text() for entry in legend.get_texts()]
+    title, *entries = [entry.get_text() for entry in legend.get_texts()]
+    assert title == "celltype"
     assert [entry.split()[0] for entry in entries] == ["B", "NK", "T"]
     assert sum(int(entry.split("(")[1][:-1]) for entry in entries) == 100
     assert "drawn at random" in draw()[0]
@@ -222,10 +223,13 @@ def test_a_sample_is_said_in_the_title(two_layers):
 def test_names_stand_as_they_are_written():
     labels = as_labels(pd.Series(["$x$ and $y", "β-cells", "T\u7ec6"] * 4, name="$a$"))
     programs = Programs(["P1 $G_1$ $G_2$", *"abcd"], np.arange(5), np.zeros(5, dtype=bool))
-    figure = plot_usage(np.full((12, 5), 20.0), layer=1, programs=programs, labels=labels)
+    figure = plot_usage(
+        np.full((12, 5), 20.0), layer=1, programs=programs, columns=coloured([labels])
+    )
     figure.draw_without_rendering()  # warnings are errors: a letter without a font would be one
     (legend,) = figure.legends
-    first = legend.get_texts()[0]
+    title, first = legend.get_texts()[:2]
+    assert title.get_text() == "$a$" and not title.get_parse_math()
     assert first.get_text() == "$x$ and $y (4)" and not first.get_parse_math()
     assert names_of(heat_map(figure)[0])[0] == "P1 $G_1$ $G_2$"
     assert not heat_map(figure)[0].get_xticklabels()[0].get_parse_math()
@@ -248,14 +252,15 @@ def test_everything_is_inside_the_figure_and_apart(rng, count, kinds):
     programs = Programs(names, np.arange(count), np.zeros(count, dtype=bool))
     shares = rng.gamma(0.2, size=(cells, count)) + 1e-3
     shares *= 100 / shares.sum(axis=1, keepdims=True)
-    figure = plot_usage(shares, layer=1, programs=programs, labels=labels)
+    figure = plot_usage(shares, layer=1, programs=programs, columns=coloured([labels]))
     figure.draw_without_rendering()
     axes, _ = heat_map(figure)
     (legend,) = figure.legends
-    entries = [text.get_window_extent() for text in legend.get_texts()]
+    shown = legend.get_texts()[1:]
+    entries = [text.get_window_extent() for text in shown]
     ticks = [tick.get_window_extent() for tick in axes.get_xticklabels()]
     title = figure._suptitle.get_window_extent()
-    assert len(entries) == kinds and len({text.get_text() for text in legend.get_texts()}) == kinds
+    assert len(entries) == kinds and len({text.get_text() for text in shown}) == kinds
     assert inside(figure, [*entries, *ticks, title, axes.get_window_extent()])
     assert not any(title.overlaps(box) for box in [legend.get_window_extent(), *ticks])
     assert all(a.x1 <= b.x0 + 1 for a, b in zip(ticks, ticks[1:], strict=False))
@@ -490,11 +495,9 @@ def test_wide_ranges_are_logarithmic_and_one_epoch_draws():
 def test_files_are_the_same_each_time(tmp_path, two_layers, blocks):
     thetas, usages, dead, labels = two_layers
     for folder in ("a", "b"):
-        rng, programs = np.random.default_rng(3), plain_programs(dead[1])
+        programs = plain_programs(dead[1])
         figures = {
-            "theta": plot_theta(
-                usages, 2, programs=programs, rng=rng, labels=as_labels(labels), max_cells=200
-            ),
+            "theta": theta(usages, 2, programs, [as_labels(labels)], max_cells=200),
             "hierarchy": plot_hierarchy(thetas[1], layer=2, fine_usage=usages[0]),
             "beta": plot_top_genes(*blocks, layer=1),
             "loss": plot_loss(history()),

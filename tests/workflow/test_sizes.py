@@ -36,9 +36,9 @@ def test_every_file_of_every_chosen_layer(run: Path):
     stems = ["sizes", "loss"]
     for layer in range(1, depth + 1):
         names |= {f"layer{layer}.h5nnmf", f"programs_l{layer}.tsv", f"starcat_l{layer}.tsv"}
-        stems += [f"theta_l{layer}", f"beta_l{layer}_top"]
+        stems += [f"theta_l{layer}", f"beta_l{layer}_top", f"dots_l{layer}", f"violins_l{layer}"]
         stems += [f"hierarchy_l{layer}"] if layer > 1 else []
-    names |= {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
+    names |= {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "tsv")}
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert found == names
     assert all((run / name).stat().st_size for name in names)

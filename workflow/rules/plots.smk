@@ -13,6 +13,8 @@ for drawn in picture_rules(CONFIG):
         output:
             theta=drawn.files["theta"],
             hierarchy=drawn.files["hierarchy"],
+            violins=drawn.files["violins"],
+            tree=drawn.files["tree"],
         log:
             f"logs/{{sample}}/{{run}}/plot_theta{drawn.suffix}.log",
         benchmark:
@@ -25,7 +27,7 @@ for drawn in picture_rules(CONFIG):
             mem_mb=mem_mb,
             runtime=runtime,
         params:
-            labels=PLAN.labels,
+            columns=PLAN.coloured,
             max_cells=PLAN.plot("max_cells"),
             first=drawn.first,
             version=VERSION,
@@ -38,8 +40,10 @@ for drawn in picture_rules(CONFIG):
             f"plot_beta{drawn.suffix}"
         input:
             model=PLAN.final_model,
+            dataset="results/{sample}/dataset.h5ad",
         output:
             beta=drawn.files["beta"],
+            dots=drawn.files["dots"],
             tables=drawn.files["tables"],
             gmt=drawn.files["gmt"],
             starcat=drawn.files["starcat"],
@@ -64,3 +68,29 @@ for drawn in picture_rules(CONFIG):
             version=VERSION,
         script:
             "../scripts/plot_beta.py"
+
+    rule:
+        """pictures: the cells in the plane, by their labels, main programs and usage"""
+        name:
+            f"plot_umap{drawn.suffix}"
+        input:
+            explore="results/{sample}/{run}/explore.h5ad",
+        output:
+            umap=drawn.files["umap"],
+        log:
+            f"logs/{{sample}}/{{run}}/plot_umap{drawn.suffix}.log",
+        benchmark:
+            f"logs/{{sample}}/{{run}}/plot_umap{drawn.suffix}.benchmark.tsv"
+        wildcard_constraints:
+            run=one_of(drawn.runs),
+        conda:
+            "../../envs/plots.yaml"
+        resources:
+            mem_mb=mem_mb,
+            runtime=runtime,
+        params:
+            columns=PLAN.coloured,
+            first=drawn.first,
+            version=VERSION,
+        script:
+            "../scripts/plot_umap.py"

@@ -28,15 +28,24 @@ def palette(count: int) -> np.ndarray:
     return shades[np.arange(count) % len(shades)]
 
 
-def label_colours(names: list[str]) -> np.ndarray:
-    """Colours for the names of `neuralNMF.labels.Labels`, (n, 3); greys for what is no label."""
-    coloured = [name for name in names if name not in (OTHER, NO_LABEL)]
-    colours = np.empty((len(names), 3))
-    colours[[names.index(name) for name in coloured]] = palette(len(coloured))
-    for grey, name in ((GREY, OTHER), (PALE_GREY, NO_LABEL)):
-        if name in names:
-            colours[names.index(name)] = grey
-    return colours
+def label_colours(columns: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Colours for the labels of several columns, one a label in all of them.
+
+    Parameters
+    ----------
+    columns : sequence of sequence of str
+        The `names` of `neuralNMF.labels.Labels` of each column.
+
+    Returns
+    -------
+    list of ndarray, (n, 3) each
+        Greys for what is no label.
+    """
+    every = list(dict.fromkeys(name for names in columns for name in names))
+    coloured = [name for name in every if name not in (OTHER, NO_LABEL)]
+    known = dict(zip(coloured, palette(len(coloured)), strict=True))
+    known |= {OTHER: np.full(3, GREY), NO_LABEL: np.full(3, PALE_GREY)}
+    return [np.array([known[name] for name in names]).reshape(-1, 3) for names in columns]
 
 
 def program_colours(tree: Tree, last: Sequence[np.ndarray]) -> list[np.ndarray]:

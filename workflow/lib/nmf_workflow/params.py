@@ -35,6 +35,8 @@ SHARED = sorted(
     {field.name for field in fields(LayerOptions)}
     - {"rank", "joint", "consensus", *OF_CELLS, *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
+# Tables that judge a run's programs.
+RUN_TABLES = ("programs", "gene_sets", "agreement")
 # Tables of each sample.
 TABLES = ("cells", "genes")
 # What a folder of counts may hold: a matrix and the names of its cells and genes, packed or not.
@@ -85,29 +87,36 @@ def searched(config: Config) -> list[str]:
 
 def of_run(config: Config, sample: str, run: str, last: int) -> list[str]:
     """The final model, the pictures and the tables of one run of one sample, `last` layers deep."""
-    names = [f"layer{last}.h5nnmf", *(name for part in drawn(last).values() for name in part)]
-    names += [f"{table}.tsv" for table in judged(config.samples[sample])]
+    names = [f"layer{last}.h5nnmf", *sum(drawn(last, umap=config.umap(sample)).values(), [])]
+    names += sum(judged(config.samples[sample]).values(), [])
     names += ["explore.h5ad", "umap.tsv"] if config.umap(sample) else []
     return [f"results/{sample}/{run}/{name}" for name in names]
 
 
-def drawn(layers: int) -> dict[str, list[str]]:
-    """Pictures and tables of a run of so many layers, by kind; a picture is a PNG and a PDF."""
+def drawn(layers: int, umap: bool = True) -> dict[str, list[str]]:
+    """Pictures and tables of a run of so many layers, by kind, the UMAPs among them or not."""
     all_layers = range(1, layers + 1)
-    return {
-        "theta": [name for layer in all_layers for name in both(f"theta_l{layer}")],
-        "hierarchy": [name for layer in all_layers[1:] for name in both(f"hierarchy_l{layer}")],
-        "beta": [name for layer in all_layers for name in both(f"beta_l{layer}_top")],
+    files = {
+        "theta": [name for layer in all_layers for name in picture(f"theta_l{layer}")],
+        "hierarchy": [name for layer in all_layers[1:] for name in picture(f"hierarchy_l{layer}")],
+        "violins": [name for layer in all_layers for name in picture(f"violins_l{layer}")],
+        "tree": picture("tree") if layers else [],
+        "beta": [name for layer in all_layers for name in picture(f"beta_l{layer}_top")],
+        "dots": [name for layer in all_layers for name in picture(f"dots_l{layer}")],
         "tables": [f"programs_l{layer}.tsv" for layer in all_layers],
         "gmt": ["programs.gmt"] if layers else [],
         "starcat": [f"starcat_l{layer}.tsv" for layer in all_layers],
-        "loss": both("loss") if layers else [],
+        "loss": picture("loss") if layers else [],
     }
+    if umap:
+        stems = [f"umap_l{layer}{kind}" for layer in all_layers for kind in ("", "_programs")]
+        files["umap"] = [name for stem in stems for name in picture(stem)[:2]]
+    return files
 
 
-def both(stem: str) -> list[str]:
-    """A picture's two files."""
-    return [f"{stem}.png", f"{stem}.pdf"]
+def picture(stem: str) -> list[str]:
+    """A picture's two files, and the table that it is drawn from."""
+    return [f"{stem}.png", f"{stem}.pdf", f"{stem}.tsv"]
 
 
 @dataclass(frozen=True)
@@ -162,36 +171,42 @@ def _in_run(files: dict[str, list[str]]) -> dict[str, list[str]]:
     }
 
 
-def judged(sample: Sample) -> tuple[str, ...]:
-    """Tables of the programs of a sample's runs: what there is to judge them by decides."""
+def judged(sample: Sample) -> dict[str, list[str]]:
+    """Tables and pictures that judge the programs of a sample's runs, by kind.
+
+    What there is to judge them by decides which there are.
+    """
+    simulated = sample.simulate is not None
+    comparable = simulated or sample.labels is not None or sample.batch is not None
     there = {
-        "programs": True,
-        "gene_sets": bool(sample.gene_sets),
-        "agreement": any(
-            each is not None for each in (sample.labels, sample.simulate, sample.batch)
-        ),
-        "conditions": sample.condition is not None,
+        "programs": (True, ["programs.tsv"]),
+        "overview": (True, picture("programs")[:2]),
+        "gene_sets": (bool(sample.gene_sets), ["gene_sets.tsv"]),
+        "agreement": (comparable, ["agreement.tsv"]),
+        "conditions": (sample.condition is not None, ["conditions.tsv"]),
+        "truth": (simulated, picture("truth")),
     }
-    return tuple(table for table, is_there in there.items() if is_there)
+    return {kind: files for kind, (is_there, files) in there.items() if is_there}
 
 
-def evidence_rules(config: Config) -> list[tuple[str, list[str], dict[str, str]]]:
-    """What the rules that judge programs are made for, one a set of tables, the most tables first.
+def evidence_rules(config: Config) -> list[tuple[str, list[str], dict[str, list[str]]]]:
+    """What the rules that judge programs are made for, one a set of files, the most kinds first.
 
     Returns
     -------
     list of (str, list of str, dict)
-        What is added to the rules' names (nothing for those with the most tables, to the others'
-        their tables), the names of the samples, and their tables by name, with the wildcards
-        ``{sample}`` and ``{run}``.
+        What is added to the rules' names (nothing for those with the most kinds of files, to the
+        others' what not all samples have), the names of the samples, and their files by kind, with
+        the wildcards ``{sample}`` and ``{run}``.
     """
-    kinds = {judged(sample): None for sample in config.samples.values()}
+    kinds = {tuple(judged(sample)): judged(sample) for sample in config.samples.values()}
+    common = set.intersection(*map(set, kinds))
     rules = []
-    for number, tables in enumerate(sorted(kinds, key=len, reverse=True)):
-        samples = [name for name, sample in config.samples.items() if judged(sample) == tables]
-        files = {table: f"results/{{sample}}/{{run}}/{table}.tsv" for table in tables}
-        suffix = "_".join(["", *tables[1:]]) if len(tables) > 1 else "_only"
-        rules.append((suffix if number else "", samples, files))
+    for number, files in enumerate(sorted(kinds.values(), key=len, reverse=True)):
+        samples = [name for name, sample in config.samples.items() if judged(sample) == files]
+        own = [kind for kind in files if kind not in common]
+        suffix = "_".join(["", *own]) if own else "_only"
+        rules.append((suffix if number else "", samples, _in_run(files)))
     return rules
 
 
@@ -297,7 +312,8 @@ class Plan:
         """The columns of ``obs`` that give the cells colours."""
         sample = self.config.samples[wildcards.sample]
         inputs = ["dataset"] if len(sample.sources) > 1 else []
-        return list(dict.fromkeys([*self.all_labels(wildcards).values(), *inputs]))
+        columns = [*self.all_labels(wildcards).values(), *self.groups(wildcards).values(), *inputs]
+        return list(dict.fromkeys(columns))
 
     def umap(self, wildcards: Wildcards) -> bool:
         """Whether the cells are laid out where their file is asked for."""
@@ -329,7 +345,8 @@ class Plan:
     def run_tables(self, wildcards: Wildcards) -> list[str]:
         """The tables that judge a run's programs."""
         folder = f"results/{wildcards.sample}/{wildcards.run}"
-        return [f"{folder}/{table}.tsv" for table in judged(self.config.samples[wildcards.sample])]
+        kinds = judged(self.config.samples[wildcards.sample])
+        return [f"{folder}/{kind}.tsv" for kind in RUN_TABLES if kind in kinds]
 
     def new_counts(self, wildcards: Wildcards) -> list[str]:
         """The count files or folders of new cells."""

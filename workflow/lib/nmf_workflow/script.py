@@ -128,9 +128,9 @@ def of_the_disk(error: OSError) -> str:
     )
 
 
-def pairs(files: Sequence[str]) -> list[tuple[str, str]]:
-    """The two files of each picture, of a rule's files one after the other."""
-    return list(zip(files[::2], files[1::2], strict=True))
+def groups_of(size: int, files: Sequence[str]) -> list[Sequence[str]]:
+    """The files of each picture, so many, of a rule's files one after the other."""
+    return [files[start : start + size] for start in range(0, len(files), size)]
 
 
 def start_logging(path: Path | None) -> list[logging.Handler]:

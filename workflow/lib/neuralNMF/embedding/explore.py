@@ -108,8 +108,13 @@ def explore(
     tree = tree_of(thetas, betas, last)
     table: Columns = dict(obs.items())
     colours: dict[str, list[str]] = {}
-    for name in columns:
-        table[name], colours[name] = _labels(label_column(obs, name))
+    labels = [label_column(obs, name) for name in columns]
+    pooled = [as_labels(column) for column in labels]
+    shown_labels = label_colours([each.names for each in pooled])
+    for name, column, few, shown in zip(columns, labels, pooled, shown_labels, strict=True):
+        known = dict(zip(few.names, hexadecimal(shown), strict=True))
+        table[name] = _every_label(column)
+        colours[name] = [known.get(label, known.get(OTHER, "")) for label in table[name].categories]
     mains: Columns = {}
     parts: Columns = {}
     groups = []
@@ -131,14 +136,11 @@ def explore(
     return Explored(pd.DataFrame(_over(table, mains | parts), index=obs.index), colours, planes)
 
 
-def _labels(column: pd.Series) -> tuple[pd.Categorical, list[str]]:
-    """Labels as text, all of them, each with the colour that it has in the pictures."""
-    pooled, every = as_labels(column), as_labels(column, most=None)
-    colour = dict(zip(pooled.names, hexadecimal(label_colours(pooled.names)), strict=True))
+def _every_label(column: pd.Series) -> pd.Categorical:
+    """Labels as text, however many there are; missing where a cell has none."""
+    every = as_labels(column, most=None)
     names = [name for name in every.names if name != NO_LABEL]
-    codes = np.where(every.codes < len(names), every.codes, -1)
-    labels = pd.Categorical.from_codes(codes, names)
-    return labels, [colour.get(name, colour.get(OTHER, "")) for name in names]
+    return pd.Categorical.from_codes(np.where(every.codes < len(names), every.codes, -1), names)
 
 
 def _over(table: Columns, ours: Columns) -> Columns:

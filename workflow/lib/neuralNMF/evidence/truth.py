@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from neuralNMF.evidence.matching import match_by_genes, matched_correlations
+from neuralNMF.evidence.matching import match_by_genes, matched_correlations, unit_columns
 
 
 def truth_agreement(
@@ -51,3 +51,47 @@ def truth_agreement(
             }
         )
     return pd.DataFrame(rows)
+
+
+def truth_table(
+    usages: Sequence[np.ndarray],
+    betas: Sequence[np.ndarray],
+    theta: np.ndarray,
+    beta: np.ndarray,
+    *,
+    gene_scale: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """How alike each program of each layer is to each true one; arguments as above.
+
+    Returns
+    -------
+    DataFrame
+        ``layer``, ``program``, ``true_program``, ``cosine`` of the programs in the units of the
+        counts, ``correlation`` of their usage, ``matched``: whether the one is taken for the other.
+        True programs follow each other as they are numbered, found ones as their matches do; those
+        without a match stand last.
+    """
+    scale = np.ones(beta.shape[1]) if gene_scale is None else gene_scale
+    true = np.arange(len(beta))
+    parts = []
+    for layer, (usage, found) in enumerate(zip(usages, betas, strict=True), start=1):
+        match, _ = match_by_genes(found / scale, beta)
+        order = np.lexsort((np.arange(len(found)), np.where(match < 0, len(beta), match)))
+        units = [
+            rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-30)
+            for rows in (found[order] / scale, beta)
+        ]
+        correlations = unit_columns(usage[:, order]).T @ unit_columns(theta)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "layer": layer,
+                    "program": np.repeat([f"P{k + 1}" for k in order], len(true)),
+                    "true_program": np.tile([f"T{k + 1}" for k in true], len(order)),
+                    "cosine": (units[0] @ units[1].T).ravel(),
+                    "correlation": correlations.ravel(),
+                    "matched": (match[order][:, None] == true).ravel(),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)

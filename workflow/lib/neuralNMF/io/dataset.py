@@ -4,6 +4,7 @@ docs/architecture.md has the layout, under "Dataset".
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,11 @@ class Dataset:
     def map(self) -> tuple[np.ndarray, np.ndarray]:
         """Map the same two arrays as `read` gives into memory, read-only."""
         return self.part(0, self.nnz)
+
+    def genes_found(self, cells: np.ndarray) -> Iterator[np.ndarray]:
+        """The genes that are found in each of some cells, by number."""
+        for cell in cells.tolist():
+            yield self.part(int(self.indptr[cell]), int(self.indptr[cell + 1]))[0]
 
     def release(self) -> None:
         """Give mapped pages back to the system, where it can; the map stays valid."""

@@ -5,17 +5,68 @@ docs/architecture.md has the layout, under "Cells to look at".
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.dataset_writer import DatasetWriter
+from neuralNMF.io.elements import read_elem, read_table
 from neuralNMF.io.model import Model
 
 CELLS_AT_A_TIME = 8192
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What the file says of N cells.
+
+    Attributes
+    ----------
+    obs : DataFrame
+        All of their columns.
+    places : dict of int to ndarray, (N, 2)
+        By layer; NaN of cells that are not drawn.
+    colours : dict of str to list of str
+        By column: one for each category.
+    words : dict of str to str
+        ``drawn``: which cells have places; ``l{l}``: why a layer has none.
+    """
+
+    obs: pd.DataFrame
+    places: dict[int, np.ndarray]
+    colours: dict[str, list[str]]
+    words: dict[str, str]
+
+    def shares(self, layer: int) -> pd.DataFrame:
+        """Percent of each cell's fitted expression by each program, under the programs' names."""
+        start = f"l{layer} P"
+        names = [name for name in self.obs if name.startswith(start)]
+        return 100 * self.obs[names].rename(columns=lambda name: name.split(" ", 1)[1])
+
+
+def read_looks(path: str | Path) -> Looks:
+    """Read back what `write_explored` wrote beside the counts; InputError where it is none."""
+    try:
+        with h5py.File(path, "r") as file:
+            obs, obsm, uns = read_table(file["obs"]), file["obsm"], file["uns"]
+            layers = range(1, 1 + sum(1 for name in file["varm"] if name.startswith("beta_l")))
+            return Looks(
+                obs,
+                {n: obsm[f"X_theta_l{n}_umap"][()] for n in layers if f"X_theta_l{n}_umap" in obsm},
+                {
+                    name.removesuffix("_colors"): list(read_elem(uns[name]))
+                    for name in uns
+                    if name.endswith("_colors")
+                },
+                json.loads(read_elem(uns["explore"])["umap"]),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): make it again.") from error
 
 
 def write_explored(

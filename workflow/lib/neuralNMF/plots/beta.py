@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from neuralNMF.errors import InputError
@@ -116,6 +117,18 @@ def plot_top_genes(
     bar = figure.colorbar(image, ax=axes, extend="max", anchor=(0, 1), shrink=share, aspect=22)
     bar.set_label(f"gene loading per {PER:,} (clipped at {max_thresh:g})")
     return figure
+
+
+def beta_table(
+    beta: np.ndarray, symbols: np.ndarray, programs: Programs, genes: Sequence[np.ndarray]
+) -> pd.DataFrame:
+    """What `plot_top_genes` draws, per 10,000: a row a gene, a column a program."""
+    rows, owners = gene_order(beta, genes, programs.order)
+    table = pd.DataFrame(
+        {"gene": symbols[rows], "marker_of": [programs.names[k] for k in owners]}, dtype=object
+    )
+    parts = {programs.names[k]: PER * beta[k, rows].astype(np.float64) for k in programs.order}
+    return table.assign(**parts)
 
 
 def gene_order(

@@ -1,6 +1,7 @@
 """Picture of the hierarchy: how the programs of one layer are made up of the next one's."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -86,6 +87,14 @@ def plot_hierarchy(
     title = f"Layer {layer - 1} programs as made up of layer {layer} programs"
     draw_title(figure, title)
     return figure
+
+
+def hierarchy_table(theta: np.ndarray, fine: Programs, coarse: Programs) -> pd.DataFrame:
+    """What `plot_hierarchy` draws, in percent: a row a fine program, a column a coarse one."""
+    percent = row_percent(np.asarray(theta, dtype=np.float64))
+    names = pd.Series([fine.names[k] for k in fine.order], name="program")
+    parts = {coarse.names[k]: percent[fine.order, k] for k in coarse.order}
+    return pd.DataFrame({"program": names, **parts})
 
 
 def _write_numbers(axes: Axes, percent: np.ndarray, size: float) -> None:

@@ -1,10 +1,15 @@
-"""Labels of cells in pictures: their colours beside the cells, and the legend."""
+"""Labels of cells in pictures: their colours beside the cells, and the legends."""
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from neuralNMF.colours import label_colours
@@ -13,65 +18,125 @@ from neuralNMF.plots.style import LETTER, drawable, hide_frame, short, verbatim
 
 LINE = 36  # letters in a line of the legend
 MANY = 16  # labels from which each has one line
+BAR = 0.2  # inches of a bar beside the cells
+
+Section = tuple[str, list[Artist]]
 
 
-def legend_inches(labels: Labels) -> float:
-    """How wide the legend is."""
-    lines = [line for entry in _entries(labels) for line in entry.split("\n")]
-    letters = max(len(labels.name) * 9 / 8, *(len(line) + 8 for line in lines))
-    return 0.4 + letters * LETTER * _legend_size(labels) / 72
+@dataclass(frozen=True)
+class Coloured:
+    """A column of labels with the colour of each, the same in all pictures of a model.
+
+    Attributes
+    ----------
+    labels : Labels
+        Of the N cells.
+    colours : ndarray, (n, 3)
+        Of its names.
+    """
+
+    labels: Labels
+    colours: np.ndarray
+
+    def of(self, cells: np.ndarray) -> "Coloured":
+        """The labels of some cells, by number."""
+        return Coloured(self.labels.of(cells), self.colours)
+
+    def legend(self) -> Section:
+        """The name of the column, and a patch for each label that a cell has."""
+        counts = np.bincount(self.labels.codes, minlength=len(self.labels.names))
+        shown = zip(entries(self.labels.names), self.colours, counts, strict=True)
+        patches: list[Artist] = [
+            Patch(color=colour, label=f"{entry} ({count:,})")
+            for entry, colour, count in shown
+            if count
+        ]
+        return self.labels.name, patches
 
 
-def draw_labels(figure: Figure, strip: Axes, labels: Labels, order: np.ndarray) -> None:
-    """Colour the cells by their labels in an axes beside them, with a legend of the figure.
+def coloured(columns: Sequence[Labels]) -> list[Coloured]:
+    """Give several columns their colours: a label that is in two has the same in both."""
+    colours = label_colours([column.names for column in columns])
+    return [Coloured(column, each) for column, each in zip(columns, colours, strict=True)]
+
+
+def draw_bar(axes: Axes, column: Coloured, order: np.ndarray) -> None:
+    """Colour the cells by their labels in an axes beside them.
 
     Parameters
     ----------
-    figure : Figure
-        Gets the legend, at its right.
-    strip : Axes
+    axes : Axes
         Empty.
-    labels : Labels
+    column : Coloured
         Of the n cells.
     order : ndarray of int, (n,)
         The cells, first to last.
     """
-    hide_frame(strip)
-    colours = label_colours(labels.names)
-    strip.imshow(colours[labels.codes[order]][:, None, :], aspect="auto", interpolation="none")
-    counts = np.bincount(labels.codes, minlength=len(labels.names))
-    handles = [
-        Patch(color=colour, label=f"{entry} ({count:,})")
-        for entry, colour, count in zip(_entries(labels), colours, counts, strict=True)
-        if count
+    hide_frame(axes)
+    paint = column.colours[column.labels.codes[order]]
+    axes.imshow(paint[:, None, :], aspect="auto", interpolation="none")
+    axes.set_xlabel(short(column.labels.name, 18), fontsize=7, rotation=90, va="top")
+    verbatim([axes.xaxis.label])
+
+
+def legend_of(place: Figure | Axes, sections: Sequence[Section], **where: Any) -> None:
+    """Write one legend of several parts, each under its own title, at the right of a figure.
+
+    Parameters
+    ----------
+    place : Figure or Axes
+        Gets the legend.
+    sections : sequence of (str, list of Artist)
+        Titles and handles.
+    **where
+        Its place, where that is not the figure's right.
+    """
+    if not sections:
+        return
+    handles: list[Artist] = []
+    titles = set()
+    for title, shown in sections:
+        if handles:
+            handles.append(Line2D([], [], linestyle="", label=" "))
+        titles.add(len(handles))
+        handles += [Line2D([], [], linestyle="", label=short(title)), *shown]
+    options: dict[str, Any] = {"loc": "outside right upper", "frameon": False, **where}
+    legend = place.legend(handles=handles, fontsize=_size(sections), **options)
+    verbatim(legend.get_texts())
+    for number, text in enumerate(legend.get_texts()):
+        if number in titles:
+            text.set_fontsize(9)
+            text.set_x(-20)  # where a title's handle would be
+
+
+def legend_inches(sections: Sequence[Section]) -> float:
+    """How wide that legend is."""
+    lines = [
+        line
+        for title, shown in sections
+        for text in [title, *(str(each.get_label()) for each in shown)]
+        for line in text.split("\n")
     ]
-    legend = figure.legend(
-        handles=handles,
-        title=short(labels.name),
-        loc="outside right upper",
-        fontsize=_legend_size(labels),
-        title_fontsize=9,
-        frameon=False,
-    )
-    verbatim([*legend.get_texts(), legend.get_title()])
+    longest = max(map(len, lines), default=0)
+    return 0.7 + longest * LETTER * _size(sections) / 72 if lines else 0.0
 
 
-def _legend_size(labels: Labels) -> float:
+def _size(sections: Sequence[Section]) -> float:
     """Points of the letters."""
-    return 8.0 if len(labels.names) <= MANY else 6.5
+    return 8.0 if sum(len(shown) for _, shown in sections) <= 2 * MANY else 6.5
 
 
-def _entries(labels: Labels) -> list[str]:
-    """The names as the legend has them: in two lines of a few labels, in one of many.
+def entries(names: Sequence[str]) -> list[str]:
+    """The names as a legend has them: in two lines of a few labels, in one of many.
 
     What is too long loses its middle, since names often differ in their ends.
     """
-    many = len(labels.names) > MANY
+    many = len(names) > MANY
     longest = LINE if many else 2 * LINE - 4
-    entries = []
-    for name in map(drawable, labels.names):
+    shown = []
+    for name in map(drawable, names):
         if len(name) > longest:
             name = f"{name[: longest // 2]}…{name[-(longest - longest // 2) + 1 :]}"
         lines = [name] if many else textwrap.wrap(name, LINE) or [name]
-        entries.append("\n".join(lines))
-    return entries
+        shown.append("\n".join(lines))
+    return shown

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralNMF.colours import program_colours
 from neuralNMF.evidence.layer import LayerEvidence, evidence_of_layers
 from neuralNMF.evidence.tree import NO_PARENT, Tree, tree_of
 from neuralNMF.plots.style import Programs
@@ -27,6 +28,11 @@ class Layers:
     evidence: list[LayerEvidence]
     programs: list[Programs]
     tree: Tree
+
+    @property
+    def colours(self) -> list[np.ndarray]:
+        """Of the programs of each layer, (k_l, 3) each."""
+        return program_colours(self.tree, [layer.last for layer in self.evidence])
 
     def above(self, layer: int) -> list[tuple[Programs, np.ndarray]]:
         """The coarser layers, the nearest first.

@@ -63,6 +63,12 @@ def plain_programs(dead: np.ndarray) -> Programs:
     return Programs(names, np.arange(len(dead)), np.asarray(dead, dtype=bool))
 
 
+def named_programs(names: Sequence[str]) -> Programs:
+    """Programs of which only the names are known, in their order; dead ones and noise say so."""
+    grey = [name.endswith(("(dead)", "(noise)")) for name in names]
+    return Programs(names, np.arange(len(names)), np.array(grey, dtype=bool))
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure of width x height inches that pyplot does not know."""
     margins = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)

@@ -7,12 +7,13 @@ N cells, k_l programs of layer l. Usage U_l (N, k_l) carries each cell's express
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neuralNMF.evidence.main_program import NO_PROGRAM, main_programs
-from neuralNMF.labels import Labels
-from neuralNMF.plots.labels import draw_labels, legend_inches
+from neuralNMF.plots.cells import DrawnCells
+from neuralNMF.plots.labels import BAR, Coloured, draw_bar, legend_inches, legend_of
 from neuralNMF.plots.style import (
     COLOUR_MAP,
     FAINT,
@@ -23,12 +24,10 @@ from neuralNMF.plots.style import (
     name_programs,
     new_figure,
     plain_programs,
-    row_percent,
     short,
     title_inches,
     verbatim,
 )
-from neuralNMF.sampling import sample_cells
 
 TALL = 6.3  # inches of the cells
 LINES = 900  # lines of pixels that this is worth
@@ -36,58 +35,70 @@ BRACKET = 0.3  # inches of a coarser layer's row above the cells
 
 
 def plot_theta(
-    usages: Sequence[np.ndarray],
+    cells: DrawnCells,
     layer: int,
     *,
     programs: Programs,
-    rng: np.random.Generator,
     parents: Sequence[tuple[Programs, np.ndarray]] = (),
-    labels: Labels | None = None,
-    max_cells: int = 5000,
 ) -> Figure:
     """How the cells use the programs of one layer, with the colour scale that all layers share.
 
     Parameters
     ----------
-    usages : sequence of ndarray
-        U_l (N, k_l) of every layer of the model.
+    cells : DrawnCells
+        Their shares and labels.
     layer : int
         Number of the layer to draw, from 1.
     programs : Programs
         The layer's.
-    rng : numpy.random.Generator
-        Draws the sample of cells; the same generator draws the same cells whatever the layer.
     parents : sequence of (Programs, ndarray of int (k_l,))
         Of each coarser layer, from the nearest: its programs, and which of them each program of
         the layer is part of (-1: of none).
-    labels : Labels or None
-        Of the N cells; None: the cells have no colours.
-    max_cells : int
-        Largest number of cells that are drawn.
 
     Returns
     -------
     Figure
         Not yet saved.
-
-    Raises
-    ------
-    InputError
-        `max_cells` is below 1.
     """
-    cells = len(usages[0])
-    groups = None if labels is None else labels.codes
-    kept = sample_cells(cells, max_cells, rng=rng, groups=groups)
-    shares = [row_percent(usage[kept]) for usage in usages]
     return plot_usage(
-        shares[layer - 1],
+        cells.shares[layer - 1],
         layer=layer,
         programs=programs,
         parents=parents,
-        labels=None if labels is None else labels.of(kept),
-        all_cells=cells,
-        limit=common_limit(shares),
+        columns=cells.columns,
+        drawn=cells.words,
+        limit=common_limit(cells.shares),
     )
+
+
+def theta_table(cells: DrawnCells, layer: int, programs: Programs, names: pd.Index) -> pd.DataFrame:
+    """What `plot_theta` draws: a row a cell, in its order.
+
+    Parameters
+    ----------
+    cells : DrawnCells
+        The same as the picture's.
+    layer : int
+        From 1.
+    programs : Programs
+        The layer's.
+    names : Index of str, (N,)
+        Of all cells.
+
+    Returns
+    -------
+    DataFrame
+        ``cell``, the columns of labels, then the percent of the cell's fitted expression by each
+        program, in the order of the tree.
+    """
+    shares = cells.shares[layer - 1]
+    rows = order_cells(shares, programs)
+    labels = {
+        column.labels.name: np.asarray(column.labels.names, dtype=object)[column.labels.codes[rows]]
+        for column in cells.columns
+    }
+    parts = {programs.names[k]: shares[rows, k] for k in programs.order}
+    return pd.DataFrame({"cell": names[cells.numbers[rows]], **labels, **parts})
 
 
 def common_limit(shares: Sequence[np.ndarray]) -> float:
@@ -127,8 +138,8 @@ def plot_usage(
     layer: int,
     programs: Programs | None = None,
     parents: Sequence[tuple[Programs, np.ndarray]] = (),
-    labels: Labels | None = None,
-    all_cells: int | None = None,
+    columns: Sequence[Coloured] = (),
+    drawn: str | None = None,
     limit: float | None = None,
 ) -> Figure:
     """Heat map, cells x programs, both in the order of the tree.
@@ -143,10 +154,10 @@ def plot_usage(
         None: P1 ... Pk as they are.
     parents : sequence of (Programs, ndarray of int (k,))
         As in `plot_theta`.
-    labels : Labels or None
-        Of the n cells; they colour the rows.
-    all_cells : int or None
-        How many cells `shares` is a sample of; None: it holds all.
+    columns : sequence of Coloured
+        Labels of the n cells, a bar each.
+    drawn : str or None
+        Which cells they are; None: all.
     limit : float or None
         Upper end of the colour scale, percent; None: that of these cells alone.
 
@@ -163,18 +174,18 @@ def plot_usage(
 
     room = float(np.clip(12.0 / count, 0.16, 0.42))
     wide, above = room * count, BRACKET * len(parents)
-    strip = 0.2 if labels is not None else 0.02
-    legend = 0.0 if labels is None else legend_inches(labels)
-    title = _usage_title(layer, cells, all_cells, None if labels is None else labels.name)
-    width = max(wide + strip + 1.4, title_inches(title))
-    figure = new_figure(width + legend, TALL + above + programs.inches() + 1.0)
+    legends = [column.legend() for column in columns]
+    drawn = f"{cells:,} cells" if drawn is None else drawn
+    title = f"Layer {layer}: programs used by cells\n{drawn}"
+    width = max(wide + BAR * len(columns) + 1.4, title_inches(title))
+    figure = new_figure(width + legend_inches(legends), TALL + above + programs.inches() + 1.0)
     grid = figure.add_gridspec(
         1 + len(parents),
-        3,
-        width_ratios=[strip, wide, 0.18],
+        len(columns) + 2,
+        width_ratios=[BAR] * len(columns) + [wide, 0.18],
         height_ratios=[BRACKET] * len(parents) + [TALL],
     )
-    heat = figure.add_subplot(grid[-1, 1])
+    heat = figure.add_subplot(grid[-1, -2])
     image = heat.imshow(
         values, aspect="auto", cmap=COLOUR_MAP, vmin=0, vmax=limit, interpolation="nearest"
     )
@@ -183,15 +194,16 @@ def plot_usage(
     name_programs(heat, programs, room=room)
     heat.set_xlabel(f"programs of layer {layer}")
     for row, (coarse, parent) in enumerate(reversed(parents)):
-        brackets = figure.add_subplot(grid[row, 1])
+        brackets = figure.add_subplot(grid[row, -2])
         _draw_brackets(brackets, coarse, parent[programs.order], room)
         above_layer = layer + len(parents) - row
         brackets.set_ylabel(
             f"layer {above_layer}", rotation=0, ha="right", va="center", fontsize=8, color=FAINT
         )
-    if labels is not None:
-        draw_labels(figure, figure.add_subplot(grid[-1, 0]), labels, rows)
-    bar = figure.colorbar(image, cax=figure.add_subplot(grid[-1, 2]), extend="max")
+    for number, column in enumerate(columns):
+        draw_bar(figure.add_subplot(grid[-1, number]), column, rows)
+    legend_of(figure, legends)
+    bar = figure.colorbar(image, cax=figure.add_subplot(grid[-1, -1]), extend="max")
     bar.set_label("share of the cell's fitted expression (%)")
     draw_title(figure, title)
     return figure
@@ -227,10 +239,3 @@ def _draw_brackets(axes: Axes, coarse: Programs, parent: np.ndarray, room: float
             (start + stop - 1) / 2, 0.22, text, ha="center", va="bottom", fontsize=7, color=FAINT
         )
         verbatim([name])
-
-
-def _usage_title(layer: int, cells: int, all_cells: int | None, label_name: str | None) -> str:
-    if all_cells is None or all_cells == cells:
-        return f"Layer {layer}: programs used by {cells:,} cells"
-    how = f"stratified by {short(label_name)}" if label_name else "drawn at random"
-    return f"Layer {layer}: programs used by cells\nsample of {cells:,} of {all_cells:,}, {how}"
