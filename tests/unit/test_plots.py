@@ -156,7 +156,7 @@ def test_usage_shows_the_shares_in_the_order_of_the_tree(two_layers):
     assert grey.get_extent()[:2] == [4.5, 5.5]
     np.testing.assert_array_equal(grey.get_array(), shown[:, [5]])
     text = words(figure)
-    assert "Layer 1: programs used by 300 cells" in figure.get_suptitle()
+    assert figure.get_suptitle().startswith("Layer 1: programs used by cells\n300 cells")
     assert "share of the cell's fitted expression (%)" in text
     assert "sample" not in figure.get_suptitle()
 

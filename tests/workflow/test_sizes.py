@@ -33,7 +33,7 @@ def test_every_file_of_every_chosen_layer(run: Path):
     depth = len(chosen(run))
     names = {"layers.json", "sizes.tsv", "programs.tsv", "agreement.tsv", "programs.gmt"}
     names |= {"sizes/2.tsv", "sizes/4.tsv", "report.html"}
-    stems = ["sizes", "loss"]
+    stems = ["sizes", "loss", "tree", "truth", "programs"]
     for layer in range(1, depth + 1):
         names |= {f"layer{layer}.h5nnmf", f"programs_l{layer}.tsv", f"starcat_l{layer}.tsv"}
         stems += [f"theta_l{layer}", f"beta_l{layer}_top", f"dots_l{layer}", f"violins_l{layer}"]

@@ -137,10 +137,8 @@ def _draw_groups(axes: Axes, groups: Sequence[np.ndarray], colours: np.ndarray) 
     if outlines:
         bodies = PolyCollection(outlines, facecolors=painted, edgecolors="0.25", linewidths=0.4)
         axes.add_collection(bodies)
-        axes.scatter(
-            *zip(*medians, strict=True),
-            s=7, color="white", edgecolors="0.1", linewidths=0.5, zorder=3,
-        )  # fmt: skip
+        x, y = zip(*medians, strict=True)
+        axes.scatter(x, y, s=7, color="white", edgecolors="0.1", linewidths=0.5, zorder=3)
     if dots:
         x, y, paint = zip(*dots, strict=True)
         axes.scatter(x, y, s=5, c=np.array(paint), linewidths=0)

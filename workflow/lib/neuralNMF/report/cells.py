@@ -1,5 +1,6 @@
 """The cells of the page: some of them, where they lie, and what they can be coloured by."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def cells_of(source: Source, cards: list[Card]) -> dict[str, Any]:
         },
         # From 1 on; 0 of a cell that uses no program.
         "main": [pack((mains[shown] + 1).astype(np.uint16)) for mains in source.mains],
-        "groups": [_group(obs, name) for name in grouping_columns(source)],
+        "groups": _groups(obs, grouping_columns(source)),
         "numbers": _numbers(source, obs),
         "genes": _expression(source, shown, cards),
     }
@@ -99,15 +100,19 @@ def _root_steps(shares: np.ndarray) -> np.ndarray:
     return quantised(np.sqrt(shares), 0.0, 1.0, COARSE)
 
 
-def _group(obs: pd.DataFrame, name: str) -> dict[str, Any]:
-    """A column of labels with its groups, their colours, and each cell's from 1 on."""
-    labels = as_labels(label_column(obs, name))
-    return {
-        "name": name,
-        "groups": labels.names,
-        "colours": hexadecimal(label_colours(labels.names)),
-        "codes": pack((labels.codes + 1).astype(np.uint8)),
-    }
+def _groups(obs: pd.DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Columns of labels, each with its groups, their colours, and each cell's group from 1 on."""
+    columns = [as_labels(label_column(obs, name)) for name in names]
+    colours = label_colours([labels.names for labels in columns])
+    return [
+        {
+            "name": name,
+            "groups": labels.names,
+            "colours": hexadecimal(painted),
+            "codes": pack((labels.codes + 1).astype(np.uint8)),
+        }
+        for name, labels, painted in zip(names, columns, colours, strict=True)
+    ]
 
 
 def _numbers(source: Source, obs: pd.DataFrame) -> list[dict[str, Any]]:
