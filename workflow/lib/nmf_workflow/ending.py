@@ -14,7 +14,7 @@ from typing import Any
 Job = Any
 
 # Of a run, the first to look at: what is there of these, best first.
-FIRST = ("report.html", "hierarchy_l2.png", "theta_l1.png", "programs.tsv", "sizes.png")
+FIRST = ("report.html", "tree.png", "hierarchy_l2.png", "theta_l1.png", "programs.tsv", "sizes.png")
 # Names on a line, before it says how many more there are.
 NAMES = 3
 # Groups of jobs that are named after the folder that they fill.
