@@ -62,16 +62,16 @@ def test_other_labels_draw_and_judge_but_do_not_fit(stubbed: Workflow):
     config = changed(samples={"mine": {"input": "mine.h5ad"}})
     stubbed.run(config=config)
     config["samples"]["mine"]["labels"] = "celltype"
-    looked_at = {"count_cells": 1, "judge_programs": 1}
-    assert stubbed.plan(config=config) == {**looked_at, "plot_theta": 1}
+    seen = {"count_cells": 1, "judge_programs": 1, "plot_theta": 1, "embed": 1, "plot_umap": 1}
+    assert stubbed.plan(config=config) == seen
     stubbed.run(config=config)
     config["samples"]["mine"]["coarse_labels"] = "lineage"
-    assert stubbed.plan(config=config) == looked_at
+    assert stubbed.plan(config=config) == seen
     config["samples"]["mine"] |= {"labels": "lineage", "coarse_labels": "celltype"}
-    assert stubbed.plan(config=config) == {**looked_at, "plot_theta": 1}
+    assert stubbed.plan(config=config) == seen
     # Both at once: neither hides the other.
     both = stubbed.plan(config={**config, "epochs": 6})
-    assert both == {"count_cells": 1, "train_layer1": 1, "train_layer2": 1, **ALL_PLOTS}
+    assert both == {"train_layer1": 1, "train_layer2": 1, **seen, **ALL_PLOTS}
 
 
 def test_values_swapped_between_keys(done: Workflow):
