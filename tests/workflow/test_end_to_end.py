@@ -42,14 +42,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
 def test_every_file_that_the_readme_names(finished: Workflow):
     names = {"layer1.h5nnmf", "layer2.h5nnmf", "programs_l1.tsv", "programs_l2.tsv"}
     names |= {"programs.gmt", "starcat_l1.tsv", "starcat_l2.tsv"}
-    for stem in ("loss", "theta_l1", "theta_l2", "hierarchy_l2", "beta_l1_top", "beta_l2_top"):
-        names |= {f"{stem}.png", f"{stem}.pdf"}
+    stems = ["loss", "tree", "hierarchy_l2"]
+    for layer in (1, 2):
+        stems += [f"theta_l{layer}", f"violins_l{layer}", f"beta_l{layer}_top", f"dots_l{layer}"]
+    names |= {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf", "tsv")}
+    names |= {"programs.png", "programs.pdf"}
+    umaps = [f"umap_l{layer}{kind}" for layer in (1, 2) for kind in ("", "_programs")]
+    plane = {f"{stem}.{kind}" for stem in umaps for kind in ("png", "pdf")}
+    alone = {
+        "tiny": {"truth.png", "truth.pdf", "truth.tsv"},
+        "own": {"gene_sets.tsv", "explore.h5ad", "umap.tsv"} | plane,
+    }
     expected = {"data/tiny.npz", "data/tiny.h5"}
     for sample in ("tiny", "own"):
         tables = ("dataset.h5ad", "genes.tsv", "cells.tsv")
         expected |= {f"results/{sample}/{name}" for name in tables}
-        judged = {"programs.tsv", "agreement.tsv"}
-        judged |= {"gene_sets.tsv"} if sample == "own" else set()
+        judged = {"programs.tsv", "agreement.tsv"} | alone[sample]
         expected |= {f"results/{sample}/main/{name}" for name in names | judged}
     found = {name for name in files(finished.folder) if name.startswith(("results/", "data/"))}
     assert found == expected
