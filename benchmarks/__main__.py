@@ -32,6 +32,7 @@ NAMES = (
     "new_cells",
     "sizes",
     "chosen",
+    "batch",
     "faults",
     "report",
 )

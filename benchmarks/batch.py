@@ -1,0 +1,102 @@
+"""Batches and conditions of labelled sets: what is mixed, and what of the cell types is kept.
+
+`ifnb_pbmc` by `condition` (resting and stimulated cells) and `zilionis_lung` by `animal`, each with
+and without the factors of batches, by the defaults for real cells, `[20, 10, 5]`; and `ifnb_pbmc`
+with `condition: condition`, whose programs are tested. Mixing is that of `evidence.mixing`: 1 where
+batches do not matter, 0 where they separate all cells. The other measures are those of `answer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from neuralNMF.batches.factors import batch_of_cells
+from neuralNMF.dataset import InputSpec, build_dataset
+from neuralNMF.evidence.agreement import hierarchy
+from neuralNMF.evidence.conditions import condition_table
+from neuralNMF.evidence.label_scores import counted
+from neuralNMF.evidence.mixing import mixing
+from neuralNMF.evidence.programs import judge_programs
+from neuralNMF.io.dataset import open_dataset
+from neuralNMF.io.model import Model
+
+from benchmarks.answer import measures
+from benchmarks.answer.ours import fitted, options_of
+from benchmarks.common import folders, save
+
+COLUMNS = {"ifnb_pbmc": "condition", "zilionis_lung": "animal"}
+SEED = 0
+
+
+def model_of(source: Path, batch: str | None) -> Model:
+    """The layers of a file's cells, with the factors of the batches of a column or without."""
+    of_dataset, layers = options_of({"layers": [20, 10, 5]})
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "dataset.h5ad"
+        chosen = replace(of_dataset, batch=batch)
+        build_dataset([InputSpec(source, source.stem)], path, chosen, progress=False)
+        return fitted(open_dataset(path), [replace(each, batch=batch) for each in layers], SEED)
+
+
+def figures(model: Model, column: str) -> dict[str, float]:
+    """Mixing and measures of layer 1, and the hierarchy of all layers."""
+    fine, coarse = (model.obs[name].astype(str).to_numpy() for name in ("celltype", "lineage"))
+    usages = model.usages
+    rows = [measures.of_layer(usage, fine, coarse, SEED) for usage in usages]
+    there = counted(fine) & counted(coarse)
+    thetas = [usages[0][there], *model.thetas[1:]]
+    batches = batch_of_cells(model.obs, column)
+    return {
+        "mixing": mixing(usages[0], {column: batches})[column],
+        **{name: rows[0][name] for name in ("ap_fine", "knn_fine", "ari_coarse")},
+        "best_ari_coarse": max(row["ari_coarse"] for row in rows),
+        "hierarchy": hierarchy(thetas, fine[there], coarse[there]),
+    }
+
+
+def called(model: Model, column: str) -> list[dict]:
+    """Programs that are called for a condition, the strongest first, with their markers."""
+    judged = judge_programs(
+        model.thetas,
+        model.usages,
+        model.betas,
+        model.var["symbol"].to_numpy(),
+        dead=model.dead,
+        gene_scale=model.var["gene_scale"].to_numpy(),
+    )
+    names = [layer.names for layer in judged.evidence]
+    table = condition_table(judged.usages, names, batch_of_cells(model.obs, column), None)
+    strong = table.sort_values("effect", ascending=False).head(12)
+    found = []
+    for _, row in strong.iterrows():
+        genes = judged.markers[int(row["layer"])][int(row["program"][1:]) - 1]
+        found.append(
+            {
+                **{key: str(row[key]) for key in ("layer", "name", "condition", "called")},
+                "effect": float(row["effect"]),
+                "markers": [str(name) for name in judged.symbols[genes[:10]]],
+            }
+        )
+    return found
+
+
+def measure(data: Path, out: Path) -> None:
+    found: dict = {}
+    for name, column in COLUMNS.items():
+        source = data / f"{name}.h5ad"
+        if not source.exists():
+            found[name] = {"left_out": f"{name}: not in the data folder"}
+            continue
+        for batch in (None, column):
+            model = model_of(source, batch)
+            found[f"{name}, batch: {batch}"] = figures(model, column)
+            if batch is None and name == "ifnb_pbmc":
+                found[f"{name}, condition: {column}"] = called(model, column)
+            save(out, "batch", found)
+    save(out, "batch", found)
+
+
+if __name__ == "__main__":
+    measure(*folders())
