@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 from harness import ROOT, SMALL, Workflow, clean_environment
 
 MODULE = ["-m", "nmf_workflow.debug"]
@@ -51,7 +52,8 @@ def test_a_breakpoint_in_a_script_holds_and_the_result_is_the_job_s(real: Workfl
 def test_post_mortem_stops_where_the_script_failed(real: Workflow):
     real.configure(SMALL)
     (real.folder / "data").mkdir()
-    (real.folder / "data" / "tiny.npz").write_text("not counts")
+    # A simulation by its looks, without counts.
+    np.savez(real.folder / "data" / "tiny.npz", theta=0, beta=0, parameters=0)
     done = debug(real, *MODULE, "data/tiny.h5", "--pdb", typed="up\nwhere\nquit\n")
     assert done.returncode == 1
     assert "(Pdb)" in done.stdout
