@@ -312,8 +312,7 @@ class Plan:
         """The columns of ``obs`` that give the cells colours."""
         sample = self.config.samples[wildcards.sample]
         inputs = ["dataset"] if len(sample.sources) > 1 else []
-        columns = [*self.all_labels(wildcards).values(), *self.groups(wildcards).values(), *inputs]
-        return list(dict.fromkeys(columns))
+        return list(dict.fromkeys([*self.counted(wildcards).values(), *inputs]))
 
     def umap(self, wildcards: Wildcards) -> bool:
         """Whether the cells are laid out where their file is asked for."""
