@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from neuralNMF.evidence.conditions import condition_table
 from neuralNMF.evidence.markers import top_markers
 from neuralNMF.report.cells import COARSE, FINE, principal_components, shown_cells
 from neuralNMF.report.contents import contents_of
@@ -19,7 +20,7 @@ from neuralNMF.report.figures import evidence_of, percent, written
 from neuralNMF.report.genes import marker_ranks
 from neuralNMF.report.methods import CITATION, paragraph_of
 from neuralNMF.report.page import page_of
-from reports import KINDS, NASTY, small_source, without_extras
+from reports import KINDS, NASTY, NASTY_CONDITION, small_source, without_extras
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +76,7 @@ def test_means_of_groups(source, contents):
     shares = source.usages[0] / source.usages[0].sum(axis=1, keepdims=True)
     there = (source.obs["celltype"] == "B cells").to_numpy()
     groups = card_of(contents, "1.P2")["groups"]
-    assert [group["column"] for group in groups] == ["celltype", "lineage", "dataset"]
+    assert [group["column"] for group in groups] == ["celltype", "lineage", "treatment", "dataset"]
     best = groups[0]["bars"][0]
     assert best == {
         "name": "B cells",
@@ -205,9 +206,65 @@ def test_support_without_labels_is_other_cells(source):
     assert "Asked for were 5 and 2 programs" in found["recommendation"][-1]
 
 
+def test_conditions_are_those_of_the_table(source, contents):
+    """In the cards, in a chart and in a sentence: the rows of conditions.tsv, called ones first."""
+    called = source.conditions[source.conditions["called"]]
+    assert list(called["program"]) == ["P1"] and set(called["condition"]) == {NASTY_CONDITION}
+    (row,) = called.to_dict("records")
+    (said,) = card_of(contents, "1.P1")["conditions"]
+    assert said["called"] and said["what"] == f"{NASTY_CONDITION} uses it more"
+    for number in (percent(row["median_share"]), percent(row["median_share_others"])):
+        assert number in said["figures"]
+    assert f"effect {row['effect']:.2f}, adjusted p {row['adjusted_p']:.1e}" in said["figures"]
+    assert "; 120 and 120 cells)" in said["figures"]
+    others = [card for card in contents["cards"] if card["id"] != "1.P1"]
+    seen = [each for card in others for each in card["conditions"]]
+    assert len(seen) == 5 and not any(each["called"] for each in seen)
+    assert {each["what"].split(" in ")[0] for each in seen} == {
+        "A little more", "No sure difference; more",
+    }  # fmt: skip
+    (sentence,) = contents["differences"]
+    assert sentence.startswith(
+        f"Used more in {NASTY_CONDITION}: 1 program of layer 1; the most P1 "
+    )
+    assert "Single cells were compared" in sentence
+    drawn = next(chart for chart in contents["charts"] if chart["id"] == "conditions")
+    bars = {trace["name"]: trace for trace in drawn["traces"]}
+    place = bars[NASTY_CONDITION]["x"][1].index(card_of(contents, "1.P1")["name"])
+    assert bars[NASTY_CONDITION]["y"][place] == pytest.approx(row["effect"], rel=1e-5)
+    assert bars[NASTY_CONDITION]["marker"]["opacity"][place] == 1.0
+    # A program has one bar, that of the condition that uses it more.
+    heights = np.array([trace["y"] for trace in drawn["traces"]], dtype=float)
+    np.testing.assert_array_equal(np.isfinite(heights).sum(axis=0), 1)
+
+
+def test_three_conditions_stand_beside_each_other(source):
+    three = np.resize(["rest", "stim", "late"], len(source.obs))
+    names = [layer.names for layer in source.evidence]
+    table = condition_table(source.usages, names, three, np.resize(["a", "b"], three.size))
+    contents = contents_of(replace(source, conditions=table))
+    drawn = next(chart for chart in contents["charts"] if chart["id"] == "conditions")
+    assert drawn["layout"]["barmode"] == "group" and len(drawn["traces"]) == 3
+    assert np.isfinite(np.array([trace["y"] for trace in drawn["traces"]], dtype=float)).all()
+    (sentence,) = contents["differences"]
+    assert sentence.startswith("No program is called")
+    assert "too few donors for p-values" in sentence
+    assert "Wilcoxon's signed-rank test" in contents["methods"]["paragraph"]
+
+
+def test_batches_are_in_cards_facts_and_measures(contents):
+    titles = {each["title"]: each["value"] for each in card_of(contents, "1.P1")["evidence"]}
+    assert titles["Batches that use it"] == "2" and "donor1 0." in titles["Share of each batch"]
+    facts = {fact["name"]: fact["value"] for fact in contents["facts"]}
+    assert facts["Batch"] == "dataset (donor1 and donor2)"
+    rows = [row for row in contents["agreement"]["rows"] if row[0].startswith("dataset: ")]
+    assert [row[1:] for row in rows] == [["0.938", "0.938"]]
+
+
 def test_methods(source, contents):
     text = contents["methods"]["paragraph"]
     for words in (
+        "between conditions (treatment) by the Mann-Whitney test of the cells' shares",
         "Raw counts of 240 cells and 60 genes, the most variable ones by the variance of their",
         "cells with at least 10 counts and genes found in at least 3 cells",
         "scaled to the median library size, transformed by log(1 + x) and divided by each gene's",
@@ -216,6 +273,9 @@ def test_methods(source, contents):
         "PyTorch 2.13.0",
     ):  # fmt: skip
         assert words in text, words
+    assert "A factor for each batch" not in text
+    batched = {**source.info, "options": {**source.options, "batch": "dataset"}}
+    assert "A factor for each batch (dataset)" in paragraph_of(replace(source, info=batched))
     poisson = {
         **source.info,
         "options": {**source.options, "loss": "nested_poisson", "beta": "pmf"},
@@ -235,7 +295,8 @@ def test_charts(source, contents):
     names = [chart["id"] for chart in contents["charts"]]
     assert names == [
         "sizes-of-programs", "replication", "held-out", "tried-1", "tried-2", "nesting",
-        "labels-celltype-2", "labels-celltype-1", "labels-lineage-2", "labels-lineage-1", "loss",
+        "labels-celltype-2", "labels-celltype-1", "labels-lineage-2", "labels-lineage-1",
+        "conditions", "loss",
     ]  # fmt: skip
     by_name = dict(zip(names, contents["charts"], strict=True))
     flows = by_name["nesting"]["traces"][0]["link"]
@@ -276,6 +337,7 @@ def test_numbers_as_people_read_them(value, kind, text):
 
 def test_nothing_from_elsewhere_and_no_markup_of_others(page):
     assert NASTY not in page
+    assert NASTY_CONDITION not in page
     assert "&lt;/script&gt;&lt;script&gt;window.injected" in page
     assert "样本 &lt;b&gt;" in page
     # Each script ends where it is meant to: the data, plotly.js packed, ours.

@@ -9,6 +9,7 @@ from helpers import Named, fake_snakemake, run_script
 from neuralNMF.io.dataset import write_dataset
 from neuralNMF.io.model import Model, save_model
 from neuralNMF.io.tables import write_table
+from nmf_workflow.params import RUN_TABLES
 from reports import small_source
 
 
@@ -26,10 +27,10 @@ def rule(tmp_path):
     write_dataset(tmp_path / "dataset.h5ad", source.counts, source.obs, None, dict(source.dataset))
     places = {"cell": source.obs.index, "l1_umap1": range(240), "l1_umap2": range(240)}
     write_table(pd.DataFrame(places), tmp_path / "umap.tsv")
-    for name in ("programs", "gene_sets", "agreement", "genes", "sizes"):
+    for name in (*RUN_TABLES, "genes", "sizes"):
         write_table(getattr(source, name), tmp_path / f"{name}.tsv")
 
-    def run(*, chosen=True, placed=False, tables=("programs", "gene_sets", "agreement")) -> str:
+    def run(*, chosen=True, placed=False, tables=RUN_TABLES) -> str:
         snakemake = fake_snakemake(
             tmp_path / "log.txt",
             inputs=Named(
@@ -41,7 +42,10 @@ def rule(tmp_path):
                 umap=[str(tmp_path / "umap.tsv")] if placed else [],
             ),
             outputs=Named(str(tmp_path / "report.html")),
-            params=Named(labels={"label": "celltype", "coarse_label": "lineage"}),
+            params=Named(
+                labels={"label": "celltype", "coarse_label": "lineage"},
+                groups={"condition": "treatment"} if "conditions" in tables else {},
+            ),
         )
         snakemake.wildcards = SimpleNamespace(sample="blood", run="main")
         run_script("write_report.py", snakemake)
@@ -56,6 +60,7 @@ def test_the_page(rule, tmp_path):
     assert "240 cells and 60 of 62 genes of blood were used." in page
     assert "Layer 1: 4 programs (5 asked for)." in page
     assert "Sizes of layer 1 that were tried" in page
+    assert "Between conditions</h4>" in page and "Used more in" in page
     assert "cells with too few counts" in page.lower()
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert set(data["cells"]["genes"]) >= {"CD3D", "IGHV1-2*02"}

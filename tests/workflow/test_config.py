@@ -600,6 +600,12 @@ def test_columns_of_cells_reach_the_rules_that_use_them_and_no_others():
     assert of_dataset["batch"] == "chip"
     assert plan.groups(rule) == columns
     assert plan.counted(rule) == columns
+    assert plan.grouped(rule) == columns
+    assert "results/own/main/conditions.tsv" in plan.run_tables(rule)
+    inputs = [{"path": __file__, "name": name} for name in ("one", "two")]
+    several = Plan(load({"samples": {"own": {"input": inputs, "batch": "input"}}}))
+    assert several.grouped(rule) == {"batch": "dataset"}
+    assert "results/own/main/conditions.tsv" not in several.run_tables(rule)
     without = Plan(load({"samples": {"own": {"input": __file__, "condition": "state"}}}))
     assert not {"batch", "condition"} & set(without.layer(1)(rule))
     assert "batch" not in without.dataset(rule)

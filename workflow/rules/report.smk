@@ -23,6 +23,7 @@ rule write_report:
         runtime=runtime,
     params:
         labels=PLAN.all_labels,
+        groups=PLAN.grouped,
         version=VERSION,
     script:
         "../scripts/write_report.py"

@@ -33,6 +33,7 @@ def main(snakemake):
         genes=read_table(given.genes),
         dataset=dataset.notes,
         labels=params.labels,
+        groups=params.groups,
         sizes=read_table(given.sizes[0]) if given.sizes else None,
         umap=read_table(given.umap[0]) if given.umap else None,
         **tables,

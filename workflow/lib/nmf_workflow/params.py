@@ -36,7 +36,7 @@ SHARED = sorted(
     - {"rank", "joint", "consensus", *OF_CELLS, *RAW_COUNTS, *PER_LAYER, *WHERE, *PRIOR, *GUIDE}
 )
 # Tables that judge a run's programs.
-RUN_TABLES = ("programs", "gene_sets", "agreement")
+RUN_TABLES = ("programs", "gene_sets", "agreement", "conditions")
 # Tables of each sample.
 TABLES = ("cells", "genes")
 # What a folder of counts may hold: a matrix and the names of its cells and genes, packed or not.
@@ -482,6 +482,13 @@ class Plan:
         sample = self.config.samples[wildcards.sample]
         columns = {"batch": sample.batch, "condition": sample.condition, "donor": sample.donor}
         return {key: column for key, column in columns.items() if column is not None}
+
+    def grouped(self, wildcards: Wildcards) -> dict[str, str]:
+        """The same, with the column of the input's name where the inputs are the batches."""
+        return {
+            key: "dataset" if column == INPUT else column
+            for key, column in self.groups(wildcards).items()
+        }
 
     def normalization(self, wildcards: Wildcards) -> dict[str, Any]:
         """``normalize``, ``transform`` and ``gene_power``, with what ``auto`` means for each.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from neuralNMF.report.conditions import charts_of_conditions
 from neuralNMF.report.drawing import (
     axis,
     bars,
@@ -36,6 +37,7 @@ def charts_of(source: Source, cards: list[Card]) -> list[Chart]:
         *_tried(source),
         *_nesting(source, cards),
         *_labels(source),
+        *charts_of_conditions(source),
         *_training(source),
     ]
 
@@ -213,7 +215,7 @@ def _of_programs(source: Source, column: str, scale: float) -> list[dict[str, An
     """A column of programs.tsv as bars, the coarsest layer first."""
     traces = []
     for layer in range(source.depth, 0, -1):
-        part = source.programs[source.programs["layer"] == layer]
+        part = source.in_order[source.in_order["layer"] == layer]
         traces.append(bars(layer, part["name"].tolist(), numbers(scale * part[column])))
     return traces
 
@@ -228,6 +230,6 @@ def _table(source: Source, titles: dict[str, str]) -> tuple[list[str], list[list
             row["name"],
             *(written(row[column], kinds.get(column, "number")) for column in there),
         ]
-        for row in source.programs.to_dict("records")
+        for row in source.in_order.to_dict("records")
     ]
     return ["Layer", "Program", *(titles[column] for column in there)], rows

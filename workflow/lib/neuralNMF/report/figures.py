@@ -17,6 +17,14 @@ COLUMNS = {
     "inputs_using": ("Inputs that use it", "whole"),
     "main_input": ("Main input", "text"),
     "main_input_share": ("Share of the main input", "percent"),
+    "batches_using": ("Batches that use it", "whole"),
+    "main_batch": ("Main batch", "text"),
+    "main_batch_share": ("Share of the main batch", "percent"),
+    "batch_shares": ("Share of each batch", "text"),
+    "donors_using": ("Donors that use it", "whole"),
+    "main_donor": ("Main donor", "text"),
+    "main_donor_share": ("Share of the main donor", "percent"),
+    "donor_shares": ("Share of each donor", "text"),
     "label": ("Best label", "text"),
     "label_average_precision": ("Average precision for it", "number"),
     "label_auroc": ("AUROC for it", "number"),
@@ -32,7 +40,8 @@ COLUMNS = {
 # Shown elsewhere in a card.
 ELSEWHERE = {
     "layer", "program", "name", "markers", "parent", "flags", "believe",
-    "gene_set", "gene_set_adjusted_p", "gene_set_genes",
+    "gene_set", "gene_set_adjusted_p", "gene_set_genes", "condition", "condition_effect",
+    "condition_adjusted_p",
 }  # fmt: skip
 
 
@@ -78,6 +87,13 @@ def percent(share: float) -> str:
     """A share of 1 as percent: 0.4 %, 12 %."""
     number = 100 * share
     return f"{number:.1f} %" if 0 < number < 10 else f"{number:.0f} %"
+
+
+def p_value(value: Any) -> str:
+    """A p-value: 0.87, 1.2e-10; nothing where there is none."""
+    if is_missing(value):
+        return ""
+    return f"{float(value):.2f}" if float(value) >= 0.1 else f"{float(value):.1e}"
 
 
 def is_missing(value: Any) -> bool:

@@ -9,6 +9,7 @@ def files_of(source: Source) -> list[File]:
     """Names and purposes, relative to the folder in which the workflow ran."""
     run, sample = f"results/{source.sample}/{source.run}", f"results/{source.sample}"
     layers = range(1, source.depth + 1)
+    placed = source.umap is not None
     there: list[tuple[str, str, bool]] = [
         (f"{run}/layer{source.depth}.h5nnmf", "the model: read it with anndata.read_h5ad", True),
         (f"{run}/programs.tsv", "a row for every program, with all that these cards say", True),
@@ -22,6 +23,11 @@ def files_of(source: Source) -> list[File]:
             "each layer beside the labels or the truth",
             source.agreement is not None,
         ),
+        (
+            f"{run}/conditions.tsv",
+            "every program's usage between conditions, tested",
+            source.conditions is not None,
+        ),
         (f"{run}/sizes.tsv", "every size that was tried", source.sizes is not None),
         (f"{run}/layers.json", "the layers that were chosen, and why", source.reason is not None),
         *(
@@ -29,8 +35,31 @@ def files_of(source: Source) -> list[File]:
             for n in layers
         ),
         (f"{run}/programs.gmt", "the programs as gene sets, for other tools", True),
+        (f"{run}/tree.png, .pdf", "all layers in one graph, with labels and markers", True),
+        (f"{run}/programs.png, .pdf", "which programs to believe, and by what", True),
+        *(
+            (f"{run}/umap_l{n}.png, .pdf", f"the cells by their usage of layer {n}", placed)
+            for n in layers
+        ),
+        (f"{run}/explore.h5ad", "the cells with all programs, for cellxgene and scanpy", placed),
         *(
             (f"{run}/theta_l{n}.png, .pdf", f"usage of layer {n} by each cell", True)
+            for n in layers
+        ),
+        *(
+            (
+                f"{run}/violins_l{n}.png, .pdf",
+                f"usage of layer {n} in the cells of each label",
+                True,
+            )
+            for n in layers
+        ),
+        *(
+            (
+                f"{run}/dots_l{n}.png, .pdf",
+                f"marker genes of layer {n}: loading, share of cells",
+                True,
+            )
             for n in layers
         ),
         *(

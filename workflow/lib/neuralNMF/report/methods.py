@@ -31,6 +31,19 @@ _LOSSES = {
 _TRANSFORMS = {"log1p": "transformed by log(1 + x)", "sqrt": "transformed by the square root"}
 _MARKERS = "Genes were ranked for each program by relevance (Sievert and Shirley 2014)"
 _PARENTS = ", and each program was assigned to the program of the next layer that it has most of"
+_BATCH = (
+    "A factor for each batch ({}) and gene, estimated from the differences that all groups of "
+    "similar cells share, was taken out."
+)
+_CONDITIONS = (
+    "Usage was compared between conditions ({}) by {}, with p-values adjusted after Benjamini and "
+    "Hochberg within each layer."
+)
+_TESTS = {
+    "paired donors": "Wilcoxon's signed-rank test of the donors' mean shares",
+    "donors": "the Mann-Whitney test of the donors' mean shares",
+    "cells": "the Mann-Whitney test of the cells' shares",
+}
 _SETS = (
     "Gene sets were tested for over-representation among the 50 best markers by the hypergeometric "
     "test, with p-values adjusted after Benjamini and Hochberg."
@@ -58,8 +71,10 @@ def paragraph_of(source: Source) -> str:
     sentences = [
         _of_dataset(source),
         _of_counts(source.options),
+        _of_batches(source.options),
         _of_fit(source),
         f"{_MARKERS}{_PARENTS if source.depth > 1 else ''}.",
+        _of_conditions(source),
         "" if source.gene_sets is None else _SETS,
         f"neuralNMF {versions['neuralNMF']} was used with PyTorch {versions['torch']}, NumPy "
         f"{versions['numpy']} and Python {versions['python']}; the seed was "
@@ -99,6 +114,18 @@ def _of_counts(options: Mapping[str, Any]) -> str:
     if power:
         steps.append(f"divided by each gene's standard deviation to the power of {power:g}")
     return f"Counts were {listed(steps)}." if steps else "Counts were used as they are."
+
+
+def _of_batches(options: Mapping[str, Any]) -> str:
+    batch = options.get("batch")
+    return _BATCH.format(batch) if batch else ""
+
+
+def _of_conditions(source: Source) -> str:
+    if source.conditions is None or source.conditions.empty:
+        return ""
+    tests = [_TESTS[unit] for unit in _TESTS if unit in set(source.conditions["unit"])]
+    return _CONDITIONS.format(source.groups["condition"], listed(tests))
 
 
 def _of_fit(source: Source) -> str:

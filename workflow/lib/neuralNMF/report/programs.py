@@ -8,7 +8,8 @@ import pandas as pd
 from neuralNMF.evidence.markers import top_markers
 from neuralNMF.evidence.tree import NO_PARENT
 from neuralNMF.labels import NO_LABEL, as_labels, label_column
-from neuralNMF.report.figures import evidence_of, is_missing, percent, written
+from neuralNMF.report.conditions import of_program
+from neuralNMF.report.figures import evidence_of, is_missing, p_value, percent, written
 from neuralNMF.report.source import Source, program_id
 
 LISTED = 10  # markers of a card
@@ -41,6 +42,7 @@ def cards_of(source: Source) -> list[Card]:
                     **_verdict(rows[program]),
                     "evidence": evidence_of(rows[program]),
                     "sets": _sets(source.gene_sets, layer, f"P{program + 1}"),
+                    "conditions": of_program(source.conditions, layer, f"P{program + 1}"),
                     "groups": [_group(*each, program) for each in means],
                     "share": float(rows[program]["expression_share"]),
                     "cells": written(rows[program]["effective_cells"], "whole"),
@@ -57,8 +59,9 @@ def roots_of(cards: list[Card]) -> list[str]:
 
 
 def grouping_columns(source: Source) -> list[str]:
-    """Columns of the cells' table that put cells into groups, the labels first."""
-    chosen = list(dict.fromkeys(source.labels.values()))
+    """Columns of the cells' table that group cells: labels, conditions, batches, all others."""
+    named = [source.groups[key] for key in ("condition", "batch", "donor") if key in source.groups]
+    chosen = list(dict.fromkeys([*source.labels.values(), *named]))
     for name in source.obs.columns:
         column = source.obs[name]
         grouping = isinstance(column.dtype, pd.CategoricalDtype)
@@ -140,7 +143,7 @@ def _sets(table: pd.DataFrame | None, layer: int, program: str) -> list[Card]:
     return [
         {
             "name": str(row["gene_set"]),
-            "p": f"{row['adjusted_p']:.1e}",
+            "p": p_value(row["adjusted_p"]),
             "genes": str(row["genes"]),
         }
         for row in rows.to_dict("records")

@@ -47,7 +47,9 @@ class Source:
         The ``options`` of the data set and how much was ``dropped``.
     labels : mapping of str to str
         Columns of `obs` by what tables call them: ``label``, ``coarse_label``.
-    gene_sets, agreement, sizes : DataFrame or None
+    groups : mapping of str to str
+        Columns of `obs` that say where cells are from: ``batch``, ``condition``, ``donor``.
+    gene_sets, agreement, conditions, sizes : DataFrame or None
         The run's other tables, where it has them.
     umap : DataFrame or None
         Of `neuralNMF.embedding.explore`: a row a cell that has a place in the plane, its name in
@@ -70,8 +72,10 @@ class Source:
     genes: pd.DataFrame
     dataset: Mapping[str, Any]
     labels: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
     gene_sets: pd.DataFrame | None = None
     agreement: pd.DataFrame | None = None
+    conditions: pd.DataFrame | None = None
     sizes: pd.DataFrame | None = None
     umap: pd.DataFrame | None = None
 
@@ -117,6 +121,15 @@ class Source:
         """The colour of each program as ``#E69F00``, as in the pictures."""
         found = program_colours(self.tree, [layer.last for layer in self.evidence])
         return [hexadecimal(layer) for layer in found]
+
+    @cached_property
+    def in_order(self) -> pd.DataFrame:
+        """`programs`, the coarsest layer first, each layer in the order of the tree."""
+        layers = [
+            self.programs[self.programs["layer"] == layer].iloc[self.tree.orders[layer - 1]]
+            for layer in range(self.depth, 0, -1)
+        ]
+        return pd.concat(layers, ignore_index=True)
 
     @cached_property
     def mains(self) -> list[np.ndarray]:

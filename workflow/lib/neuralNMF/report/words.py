@@ -30,6 +30,8 @@ MEASURES = {
     "ari": "adjusted Rand index",
     "nmi": "normalised mutual information",
 }
+# Whether batches, conditions or donors are mixed.
+MIXING = "neighbours of another {}, beside chance (1: mixed, 0: apart)"
 
 
 def dropped_of(dataset: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -152,23 +154,29 @@ def _why_these_sizes(source: Source) -> str:
 def agreement_table(source: Source) -> dict[str, Any] | None:
     """How well the layers agree with what is known, ``columns`` and ``rows`` of text.
 
-    A row a measure, a column a layer; the labels by the names of their columns.
+    A row a measure, a column a layer; labels and batches by the names of their columns.
     """
     table = source.agreement
     if table is None:
         return None
     names = [name for name in table.columns if name != "layer" and table[name].notna().any()]
     rows = [
-        [_measure(name, source.labels), *(written(value, "fine") for value in table[name])]
+        [
+            _measure(name, source.labels, source.groups),
+            *(written(value, "fine") for value in table[name]),
+        ]
         for name in names
     ]
     return {"columns": ["Measure", *(f"Layer {layer}" for layer in table["layer"])], "rows": rows}
 
 
-def _measure(name: str, labels: Mapping[str, str]) -> str:
+def _measure(name: str, labels: Mapping[str, str], groups: Mapping[str, str]) -> str:
     """What a column of agreement.tsv is called: ``celltype: average precision``."""
     for kind in ("coarse_label", "label"):
         if name.startswith(f"{kind}_") and kind in labels:
             measure = name.removeprefix(f"{kind}_")
             return f"{labels[kind]}: {MEASURES.get(measure, measure.replace('_', ' '))}"
+    if name.endswith("_mixing"):
+        key = name.removesuffix("_mixing")
+        return f"{groups.get(key, key)}: {MIXING.format(key)}"
     return name.replace("_", " ").capitalize()

@@ -35,11 +35,14 @@ function layoutOf(chart) {
   };
 }
 
+const LONGEST = 24; // letters of a name: longer ones would leave no room for what they stand beside
 const first = (name) => name.split(" ")[0];
-function shorten(trace) {
-  if (trace.node) trace.node.label = trace.node.label.map(first);
-  else if (trace.type === "heatmap") trace.x = trace.x.map(first);
-  else if (trace.type === "bar") trace.x = [trace.x[0], trace.x[1].map(first)];
+const cut = (name) => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
+// Names stay different: each begins with its program's number.
+function shorten(trace, short) {
+  if (trace.node) trace.node.label = trace.node.label.map(short);
+  else if (trace.type === "heatmap") trace.x = trace.x.map(short);
+  else if (trace.type === "bar") trace.x = [trace.x[0], trace.x[1].map(short)];
 }
 
 async function drawCharts() {
@@ -48,7 +51,7 @@ async function drawCharts() {
     const chart = data.charts[Number(place.dataset.chart)];
     const traces = themed(chart.traces);
     // Beside each other only the numbers have room; the names are in the table.
-    if (place.clientWidth < 600) traces.forEach(shorten);
+    traces.forEach((trace) => shorten(trace, place.clientWidth < 600 ? first : cut));
     await library.react(place, traces, layoutOf(chart), { displayModeBar: false, responsive: true });
     place.dataset.drawn = "yes";
     await new Promise((next) => setTimeout(next));
