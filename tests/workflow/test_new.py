@@ -1,5 +1,6 @@
 """`make new`: a config for a file, which the workflow then takes."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,15 @@ import pytest
 import yaml
 from harness import ROOT, Workflow
 from helpers import make_adata
+from neuralNMF.batches.factors import check_batches
+from neuralNMF.dataset import InputSpec, build_dataset
 from neuralNMF.errors import InputError
+from neuralNMF.io.dataset import open_dataset
 from neuralNMF.survey.counts import Survey, survey_counts
 from nmf_workflow.config import load
 from nmf_workflow.new import settings, text
 from nmf_workflow.new.__main__ import main, sample_name
+from nmf_workflow.resources import SECONDS_OF_A_JOB, START_EPOCHS, USUAL_EPOCHS
 
 
 @pytest.fixture
@@ -52,10 +57,45 @@ def test_what_was_found_is_in_the_config(folder, capsys):
     assert found["layers"] == "auto"
     assert found["sizes"] == [2, 3, 5, 7, 10]  # 20 cells a program
     written = Path("my_cells_1_.yaml").read_text(encoding="utf-8")
-    assert "batches: donor: 3 values (a, b, c)" in written
+    assert "donor: 3 values (a, b, c)" in written
     assert "X has fractional values" in written
     assert "Written: my_cells_1_.yaml" in capsys.readouterr().err
     load(found)
+
+
+def uncommented(name: str) -> dict:
+    """The config with the keys in use that it only proposes."""
+    written = Path(name).read_text(encoding="utf-8")
+    return yaml.safe_load(re.sub(r"(?m)^    # (?=(batch|condition|donor): )", "    ", written))
+
+
+@pytest.mark.parametrize(
+    ("columns", "keys"),
+    [
+        ({"stim": "ab"}, {"condition": "stim"}),
+        ({"donor": "abc"}, {"donor": "donor", "batch": "donor"}),
+        ({"colour": "xy"}, {}),
+        (
+            {"Sample": "uvwx", "treatment": "ab", "patient": "cd", "tissue": "ef"},
+            {"batch": "Sample", "condition": "treatment", "donor": "patient"},
+        ),
+        ({"library: '1' # x": "uv", "dataset": "kl"}, {"batch": "library: '1' # x"}),
+        ({"dataset": "kl"}, {"batch": "input_dataset"}),
+    ],
+)
+def test_proposed_keys_work_when_they_are_uncommented(folder, columns, keys):
+    levels = {name: np.resize(list(values), 240) for name, values in columns.items()}
+    small(**levels).write_h5ad("a.h5ad")
+    main(["a.h5ad"])
+    assert set(config_of("a.yaml")["samples"]["a"]) == {"input"}
+    config = uncommented("a.yaml")
+    assert {k: v for k, v in config["samples"]["a"].items() if k != "input"} == keys
+    sample = load(config).samples["a"]
+    assert {key: getattr(sample, key) for key in keys} == keys
+    # The columns are those that the data set will have.
+    build_dataset([InputSpec(Path("a.h5ad"), "a")], "a.dataset.h5ad", progress=False)
+    for column in keys.values():
+        assert len(check_batches(open_dataset("a.dataset.h5ad").obs, column)) > 1
 
 
 def of_so_many_cells(cells: int) -> Survey:
@@ -82,10 +122,10 @@ def test_many_labels_ask_for_larger_sizes():
 def test_what_does_not_fit_into_memory_is_streamed(folder, monkeypatch):
     survey = of_so_many_cells(50_000_000)
     assert "data_mem_size" not in settings.settings(survey, "a.h5ad", "a")
-    memory, minutes = settings.needs_of(survey, settings.settings(survey, "a.h5ad", "a"), "a")
-    assert memory > 20
-    assert minutes > 100
-    for free, streamed in ((2 * memory, None), (memory / 2, 50_000)):
+    need = settings.needs_of(survey, settings.settings(survey, "a.h5ad", "a"), "a")
+    assert need.memory > 20
+    assert need.usual > 100
+    for free, streamed in ((2 * need.memory, None), (need.memory / 2, 50_000)):
         available = SimpleNamespace(available=free * 1e9)
         monkeypatch.setattr(text.psutil, "virtual_memory", lambda found=available: found)
         written = yaml.safe_load(text.text_of(survey, "a.h5ad", "a", "a.yaml"))
@@ -93,15 +133,32 @@ def test_what_does_not_fit_into_memory_is_streamed(folder, monkeypatch):
         load(written)
 
 
-def test_the_bound_of_the_time_grows_with_the_work(folder):
-    survey = of_so_many_cells(1000)
+def test_the_time_grows_with_the_work(folder):
+    survey = of_so_many_cells(100_000)
     chosen = settings.settings(survey, "a.h5ad", "a")
     named = {**chosen, "layers": [28, 14]}
-    _, of_a_choice = settings.needs_of(survey, chosen, "a")
-    _, of_two_layers = settings.needs_of(survey, named, "a")
-    assert of_a_choice > 5 * of_two_layers > 0
-    _, twice = settings.needs_of(replace(survey, cells=2000), chosen, "a")
-    assert twice == pytest.approx(2 * of_a_choice)
+    of_a_choice = settings.needs_of(survey, chosen, "a")
+    of_two_layers = settings.needs_of(survey, named, "a")
+    start = SECONDS_OF_A_JOB / 60
+    assert of_a_choice.most > 5 * of_two_layers.most > 0
+    twice = settings.needs_of(replace(survey, cells=200_000), chosen, "a")
+    jobs = len(chosen["sizes"]) + 1 + len(load(chosen).runs["main"]["layers"])
+    for after, before in ((twice.usual, of_a_choice.usual), (twice.most, of_a_choice.most)):
+        assert after - jobs * start == pytest.approx(2 * (before - jobs * start))
+    # All epochs of a fit and its start, over those in which most have stopped.
+    works = [each - 2 * start for each in (of_two_layers.most, of_two_layers.usual)]
+    assert works[0] / works[1] == pytest.approx((START_EPOCHS + 300) / USUAL_EPOCHS)
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("ifnb_pbmc", 220), ("lymph_node", 130)],  # measured, of one core
+)
+def test_the_usual_time_is_near_what_was_measured(folder, shared_data, name, seconds):
+    survey = survey_counts(shared_data / f"{name}.h5ad")
+    keys = settings.settings(survey, str(survey.path), name)
+    minutes = settings.needs_of(survey, keys, name).usual
+    assert 0.6 < 60 * minutes / seconds < 2.5
 
 
 @pytest.mark.parametrize(
@@ -175,6 +232,9 @@ def test_make_new_and_a_dry_run(real: Workflow, shared_data):
     jobs = real.plan("--configfile", config)
     assert jobs["try_size"] == 8
     assert jobs["choose_layers"] == 1
+    config.write_text(config.read_text().replace("    # condition: ", "    condition: "))
+    asked = real.plan("results/blood/main/conditions.tsv", "--configfile", config)
+    assert asked["judge_programs"] == 1
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,9 @@ GUIDE = ("labels", "guide", "guide_layer")
 # Columns of ``obs`` that say where cells are from; for a batch, `INPUT` stands for the input files.
 OF_CELLS = ("batch", "condition")
 INPUT = "input"
+# Columns of ``obs`` that every data set has, and AnnData's own: the user's of these names are
+# called ``input_...`` there.
+TAKEN = ("dataset", "total_counts", "selected_counts", "_index")
 # A fit by consensus looks at halves with so many cells at the most: programs do not need more, and
 # a fit takes no longer.
 CELLS_OF_A_HALF = 50_000

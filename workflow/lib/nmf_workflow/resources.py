@@ -22,6 +22,9 @@ BASE_MINUTES = 10
 SECONDS_PER_PRODUCT = 2e-9
 # Epochs' worth of work in the start of a layer.
 START_EPOCHS = 100
+# The same, start and training together, by which most fits have stopped by themselves; and seconds
+# of a job of a fit for its libraries and files. Both measured on blood and lymph node cells.
+USUAL_EPOCHS, SECONDS_OF_A_JOB = 40, 10
 # Fits' worth of work in a layer by consensus: eight of half of the cells, and one.
 FITS_OF_A_CONSENSUS = 5
 # A stored non-zero: its value and its column.
@@ -103,28 +106,34 @@ class Needs:
 
         return runtime
 
-    def fit_minutes(self, sample: str, number: int, size: float) -> float:
-        """The same for a data set of some size in MB, without what a job needs to start."""
+    def fit_minutes(
+        self, sample: str, number: int, size: float, epochs: int | None = None
+    ) -> float:
+        """The same for a data set of some size in MB, without what a job needs to start.
+
+        With `epochs` for a fit that stops after so many epochs' worth of work, its start included.
+        """
         work = max(
-            (START_EPOCHS + run["epochs"][number - 1]) * run["layers"][0]
+            (epochs or START_EPOCHS + run["epochs"][number - 1]) * run["layers"][0]
             for run in self.runs(number)
         )
         fits = FITS_OF_A_CONSENSUS if self.consensus(sample, number) else 1
         return fits * work * size * 1e6 / BYTES_PER_NONZERO * SECONDS_PER_PRODUCT / 60
 
-    def all_minutes(self, sample: str, size: float) -> float:
-        """Minutes of one core for all fits of a sample, if each takes all of its epochs."""
-        minutes = 0.0
+    def all_minutes(self, sample: str, size: float) -> tuple[float, float]:
+        """Minutes of one core for all fits of a sample: as usual, and with all of their epochs."""
+        jobs, usual, most = 0, 0.0, 0.0
         for run in self.config.runs.values():
-            minutes += sum(
-                self.fit_minutes(sample, number, size)
-                for number in range(1, len(run["layers"]) + 1)
-            )
+            fits = [(number, 1.0) for number in range(1, len(run["layers"]) + 1)]
+            jobs += len(fits)
             if run["search"] is not None:
                 sizes = run["search"].sizes
-                trials = TRIALS + sum(sizes) / max(sizes)
-                minutes += trials * self.fit_minutes(sample, 1, size)
-        return minutes
+                fits.append((1, TRIALS + sum(sizes) / max(sizes)))
+                jobs += len(sizes) + 1
+            for number, times in fits:
+                usual += times * self.fit_minutes(sample, number, size, USUAL_EPOCHS)
+                most += times * self.fit_minutes(sample, number, size)
+        return usual + jobs * SECONDS_OF_A_JOB / 60, most + jobs * SECONDS_OF_A_JOB / 60
 
     def sizes_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Minutes of a trial of sizes: so many layers by consensus, one after the other."""

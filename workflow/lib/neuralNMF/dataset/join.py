@@ -12,11 +12,9 @@ from pandas.api.types import union_categoricals
 from neuralNMF.dataset.options import InputSpec
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
+from neuralNMF.options import TAKEN
 
 logger = logging.getLogger(__name__)
-
-FILLED = ("dataset", "total_counts", "selected_counts")  # columns of obs of every data set
-TAKEN = (*FILLED, "_index")  # the last is AnnData's own
 
 
 class InputCells(NamedTuple):

@@ -18,10 +18,11 @@ LABELS = (
     r"subtype|subclass|subset|lineage|compartment|label|identity|predicted|class",
     r"cluster|leiden|louvain|^ident$",
 )
+DONORS = r"donor|patient|subject|individual|participant|animal|^mouse"
 BATCHES = (
     r"batch",
     r"sample|library|channel|lane|^gem",
-    r"donor|patient|subject|individual|participant|animal|^mouse",
+    DONORS,
     r"^orig(inal)?ident|dataset|study|experiment|^run",
     r"replicate|plate|pool|hashtag|^hto|chemistry|assay|protocol|technology|platform|^site|center",
 )
@@ -79,6 +80,11 @@ class Columns:
     conditions: tuple[Column, ...] = ()
     others: tuple[Column, ...] = ()
 
+    @property
+    def donor(self) -> Column | None:
+        """The likeliest of the batches that are people or animals."""
+        return next((each for each in self.batches if re.search(DONORS, _plain(each.name))), None)
+
 
 def judge_columns(obs: pd.DataFrame) -> Columns:
     """Tell what the columns of the cells' table may be, by their names and values.
@@ -128,7 +134,7 @@ def origins(obs: pd.DataFrame) -> dict[str, np.ndarray]:
 
 def kind_of(name: str) -> tuple[str | None, int]:
     """What a column of this name may be, and how much the name says (0: most); None for nothing."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    plain = _plain(name)
     if NEVER.search(plain):
         return None, 0
     # `predicted.celltype` is a label whatever else it is called, `sample_label` is a sample.
@@ -138,6 +144,11 @@ def kind_of(name: str) -> tuple[str | None, int]:
             if re.search(pattern, plain):
                 return kind, rank
     return "others", 0
+
+
+def _plain(name: str) -> str:
+    """A name's letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _column(values: pd.Series, name: str, kind: str) -> Column | None:

@@ -1,6 +1,7 @@
 """The keys of a config for a file that was looked into, and what its jobs will need."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,9 +57,26 @@ def sizes_to_try(cells: int, labels: int) -> list[int]:
     return [size for size in [*usual, *larger] if size <= most]
 
 
-def needs_of(survey: Survey, keys: Mapping[str, Any], name: str) -> tuple[float, float]:
-    """Memory in GB of the largest job of a config, and minutes of one core for all of its fits."""
+@dataclass(frozen=True)
+class Need:
+    """What the fits of a config take.
+
+    Attributes
+    ----------
+    memory
+        GB that the largest job asks for.
+    usual, most
+        Minutes of one core for all fits: if they stop where most do, and if none does.
+    """
+
+    memory: float
+    usual: float
+    most: float
+
+
+def needs_of(survey: Survey, keys: Mapping[str, Any], name: str) -> Need:
+    """Memory and time of a config for a file that was looked into."""
     needs = Needs(load(keys))
     size = survey.nonzeros(VARIABLE_GENES) * BYTES_PER_NONZERO / 1e6
     memory = needs.fit_mem_mb(1)(SimpleNamespace(sample=name), SimpleNamespace(size_mb=size), 1)
-    return memory / 1000, needs.all_minutes(name, size)
+    return Need(memory / 1000, *needs.all_minutes(name, size))

@@ -7,10 +7,12 @@ from typing import Any
 
 import psutil
 import yaml
-from neuralNMF.survey.columns import Column
+from neuralNMF.options import TAKEN, VARIABLE_GENES
+from neuralNMF.survey.columns import Column, Columns
 from neuralNMF.survey.counts import Survey
 
 from nmf_workflow.new.settings import FEWEST_CELLS, STREAMED, USUAL_LAYERS, needs_of, settings
+from nmf_workflow.resources import SECONDS_OF_A_JOB, USUAL_EPOCHS
 
 
 def text_of(survey: Survey, path: str, name: str, file: str) -> str:
@@ -31,11 +33,11 @@ def text_of(survey: Survey, path: str, name: str, file: str) -> str:
         The path or the name cannot stand in a config.
     """
     keys = settings(survey, path, name)
-    memory, minutes = needs_of(survey, keys, name)
+    need = needs_of(survey, keys, name)
     free = psutil.virtual_memory().available / 1e9
-    if memory > free:
+    if need.memory > free:
         keys["data_mem_size"] = STREAMED
-        memory, _ = needs_of(survey, keys, name)
+        need = needs_of(survey, keys, name)
     sample = keys["samples"][name]
     lines = [
         *comment(about(survey)),
@@ -57,9 +59,11 @@ def text_of(survey: Survey, path: str, name: str, file: str) -> str:
         lines += [f"  min_cells: {least}  # genes that fewer cells express are dropped"]
     lines += [*genes_to_leave_out(survey), "", *layers_of(survey, keys), ""]
     lines += comment(
-        f"The largest job asks for {memory:.1f} GB of memory; {free:.0f} GB are free on this "
-        f"machine. All fits together take at most {duration(minutes)} of one core, most a fraction "
-        "of that, since fits stop by themselves."
+        f"The largest job asks for {need.memory:.1f} GB of memory; {free:.0f} GB are free on this "
+        f"machine. All fits together take about {duration(need.usual)} of one core: "
+        f"{SECONDS_OF_A_JOB} s for each job to start, and {USUAL_EPOCHS} epochs a fit, in which "
+        f"most have stopped by themselves, over {survey.nonzeros(VARIABLE_GENES):,} counts. It "
+        f"would be {duration(need.most)} if none stopped."
     )
     if "data_mem_size" in keys:
         lines += comment("All cells would not fit: so many are held at a time, the others read.")
@@ -104,7 +108,7 @@ def where_the_counts_are(survey: Survey) -> str:
 
 
 def columns_of_cells(survey: Survey, sample: Mapping[str, Any]) -> list[str]:
-    """Labels as keys, all other columns that may be of use as comments."""
+    """Labels as keys; where cells are from as keys to uncomment, the rest as comments."""
     columns = survey.columns
     lines = []
     for key, why in (
@@ -118,15 +122,38 @@ def columns_of_cells(survey: Survey, sample: Mapping[str, Any]) -> list[str]:
     rest = [each for each in columns.labels if each.name not in sample.values()]
     if not columns.labels:
         lines += comment("No column looks like labels; to name one: labels: celltype", "    ")
-    for title, found in (
-        ("Other labels", rest),
-        ("Columns that look like batches", columns.batches),
-        ("Columns that look like conditions", columns.conditions),
-        ("Other columns", columns.others),
-    ):
+    for title, found in (("Other labels", rest), ("Other columns", columns.others)):
         if found:
             lines += comment(f"{title}: {'; '.join(map(described, found))}.", "    ")
+    return lines + origins_of_cells(columns)
+
+
+def origins_of_cells(columns: Columns) -> list[str]:
+    """Keys for batches, conditions and donors, to be uncommented by those who want them."""
+    donor = columns.donor
+    batches = [each for each in columns.batches if each != donor] or list(columns.batches)
+    lines = []
+    for key, why, found in (
+        ("condition", "Whose effect is looked for: programs are tested for it", columns.conditions),
+        ("donor", "Conditions are compared a donor at a time", [donor] if donor else []),
+        ("batch", "A factor for each batch and gene is taken out", batches),
+    ):
+        if found:
+            first, *others = found
+            also = f" Or {'; '.join(map(described, others))}." if others else ""
+            lines += comment(f"{why}; {described(first)}.{also}", "    ")
+            lines += [f"    # {key}: {scalar(in_dataset(first.name))}"]
+    if lines:
+        told = (
+            'Where the cells are from; to use a key, remove the "# " before it (docs/batches.md).'
+        )
+        lines = [*comment(told, "    "), *lines]
     return lines
+
+
+def in_dataset(column: str) -> str:
+    """What the data set calls a column of the user's: names of its own are taken."""
+    return f"input_{column}" if column in TAKEN else column
 
 
 def described(column: Column) -> str:
