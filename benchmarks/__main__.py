@@ -31,6 +31,7 @@ NAMES = (
     "answer",
     "new_cells",
     "sizes",
+    "planted_sizes",
     "chosen",
     "batch",
     "faults",

@@ -25,7 +25,7 @@ from benchmarks.answer.answer import Answer, flow
 from benchmarks.answer.ours import dataset_of, fitted, of_all, options_of
 from benchmarks.answer.sets import SETS, Cells, read_set
 from benchmarks.common import folders, save, timed
-from benchmarks.sizes import SIZES
+from benchmarks.planted_sizes import SIZES
 
 FIXED = (20, 10)
 MEASURES = ("ap_fine", "knn_fine", "ari_fine", "ari_coarse")

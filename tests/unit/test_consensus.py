@@ -423,3 +423,19 @@ def test_a_guided_fit_takes_no_consensus():
         LayerOptions(
             5, beta="learned", loss="nested_poisson", guide=1.0, labels="kind", consensus=True
         )
+
+
+def test_without_the_exact_usage_the_programs_are_the_same():
+    dataset, _ = planted(200)
+    wanted = options(4, consensus=False)
+    exact, rough = (
+        fit_layer(dataset, None, wanted, progress=False, exact_usage=each) for each in (True, False)
+    )
+    # In the order of their usage, which may have changed.
+    alike = np.isclose(exact.betas[0][:, None], rough.betas[0], rtol=1e-9).all(axis=2)
+    order = alike.argmax(axis=1)
+    assert alike.any(axis=1).all()
+    moved = rough.thetas[0][:, order]
+    np.testing.assert_allclose(exact.thetas[0], moved, atol=0.05 * moved.max())
+    assert not np.allclose(exact.thetas[0], moved, atol=1e-6 * moved.max())
+    assert rough.info["usage_weights"] == exact.info["usage_weights"]

@@ -258,6 +258,41 @@ def test_supports_kept_from_one_pass_to_the_next_do_not_change_it(loss):
         assert network(products).loss.item() == pytest.approx(fresh, rel=1e-12)
 
 
+@pytest.mark.parametrize("held", [1, 2])
+def test_held_layers_are_solved_once_for_the_same_sums(held, monkeypatch):
+    thetas, X = problem(3, "nested")
+    factors = [torch.from_numpy(theta) for theta in thetas]
+    sums = [
+        tensor_products(torch.from_numpy(target), np.ones(CELLS), np.ones(GENES)).sums(factors[0])
+        for target in (X, X[:, ::-1].copy())
+    ]
+    network = NeuralNMF(factors)
+    for theta in network.thetas[:held]:
+        theta.requires_grad_(False)
+    solved = []
+    solve = NeuralNMF._solve
+    monkeypatch.setattr(
+        NeuralNMF, "_solve", lambda self, *of: (solved.append(of[0]), solve(self, *of))[1]
+    )
+    for now, expected in ((sums[0], [0, 1, 2]), (sums[0], [0, 1, 2][held:]), (sums[1], [0, 1, 2])):
+        with torch.no_grad():
+            network.thetas[2].mul_(torch.linspace(0.5, 2.0, RANKS[2]))
+        solved.clear()
+        found = network.evaluate(now.gram, now.cross, 1.0)
+        found.loss.backward()
+        assert solved == expected
+        anew = NeuralNMF([theta.detach() for theta in network.thetas])
+        plain = anew.evaluate(now.gram, now.cross, 1.0)
+        plain.loss.backward()
+        torch.testing.assert_close(found.loss, plain.loss)
+        for one, other in zip(found.programs_t, plain.programs_t, strict=True):
+            torch.testing.assert_close(one, other)
+        for one, other in zip(found.curvatures, plain.curvatures, strict=True):
+            torch.testing.assert_close(one, other)
+        torch.testing.assert_close(network.thetas[2].grad, anew.thetas[2].grad)
+        network.thetas[2].grad = None
+
+
 def test_settle_puts_the_unit_length_of_the_energy_into_the_parameters():
     thetas, X = problem(3)
     network, products = build(thetas, loss="energy"), products_of(X)

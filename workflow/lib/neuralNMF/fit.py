@@ -57,6 +57,7 @@ def fit_layer(
     batches: Batches | None = None,
     progress: bool = True,
     warn: bool = True,
+    exact_usage: bool = True,
 ) -> Model:
     """Add a layer of programs to a model, and train.
 
@@ -80,6 +81,9 @@ def fit_layer(
         Whether to show progress bars.
     warn : bool
         Whether to warn of programs that are given up.
+    exact_usage : bool
+        Whether the fit ends with the usage at its minimum for the programs. Without, it is that of
+        the last epoch, which will do where the programs alone are asked for.
 
     Returns
     -------
@@ -112,6 +116,7 @@ def fit_layer(
             progress,
             programs,
             batches,
+            exact_usage,
         )
         model = _fit(context)
     if warn:

@@ -187,8 +187,15 @@ def _fits_of_halves(
             before = None if previous is None else model_of_cells(previous, cells)
             own = replace(options, seed=options.seed + _STRIDE * number)
             _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
+            # Its usage is that of the probe's cells, by its programs.
             fit = fit_layer(
-                cells_of(dataset, cells), before, own, batches=batches, progress=False, warn=False
+                cells_of(dataset, cells),
+                before,
+                own,
+                batches=batches,
+                progress=False,
+                warn=False,
+                exact_usage=False,
             )
             fits.update()
             return probe.layers(fit, options)

@@ -87,6 +87,9 @@ class NeuralNMF(nn.Module):
         self._dependent = DEPENDENT[thetas[0].dtype]
         self._threads = threads
         self._starts = [WarmStart() for _ in thetas]
+        # Of `_nested`: the sums that it saw last, and what the held layers give by these.
+        self._seen: Tensor | None = None
+        self._of_held: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
     def factors(self) -> list[nn.Parameter]:
@@ -126,11 +129,21 @@ class NeuralNMF(nn.Module):
         return self._reconstruction(gram, cross, square_sum)
 
     def _nested(self, gram: Tensor, cross: Tensor, square_sum: float) -> Pass:
+        if self._seen is not gram:
+            self._seen, self._of_held = gram, []
         programs_t, errors, curvatures = [], [], []
+        held = True
         for layer, usage_gram, usage_cross in usage_sums(gram, cross, self._later):
-            # It minimises this very error: nothing comes back through it (envelope theorem).
-            programs_t.append(self._solve(layer, usage_gram.detach(), usage_cross.detach()))
-            error, curvature = residual(square_sum, usage_gram, usage_cross, programs_t[-1])
+            held = held and not self._factors[layer].requires_grad
+            if held and layer < len(self._of_held):
+                solved, error, curvature = self._of_held[layer]
+            else:
+                # It minimises this very error: nothing comes back through it (envelope theorem).
+                solved = self._solve(layer, usage_gram.detach(), usage_cross.detach())
+                error, curvature = residual(square_sum, usage_gram, usage_cross, solved)
+                if held:
+                    self._of_held.append((solved, error.detach(), curvature))
+            programs_t.append(solved)
             errors.append(error)
             curvatures.append(curvature)
         return Pass(

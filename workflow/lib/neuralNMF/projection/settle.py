@@ -44,7 +44,7 @@ def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
     fitted : Fitted
         What the model was made of. Labels of a guided fit have moved the labelled cells' usage: it
         stays, and the classifier is fitted to what new cells would get. Where the earlier layers
-        were held, their usage is at its minimum already.
+        were held, their usage is at its minimum already. Without ``exact_usage`` it stays too.
     """
     dataset, options, guide = context.dataset, context.options, fitted.guide
     trained = context.previous is None or fitted.joint
@@ -56,7 +56,7 @@ def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
             usage = usage @ theta
         model.info["classifier"] = guide.classifier_of(usage)
         model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
-    elif trained:
+    elif trained and context.exact_usage:
         least = support_needed(options.min_support, dataset.shape[0])
         error = settle_usage(model, dataset, held, least)
         if error is None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neuralNMF.io.model import Model
 from neuralNMF.options import COARSER, DEEPEST
-from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Trials
+from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Row, Trials
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 FOUND_AGAIN = 0.9
 # A larger size must lower the held-out error by this many standard errors of the difference, and
 # for each further program by this share of what a program has brought on average so far.
-_ERROR_BARS, _ELBOW = 2.0, 0.004
+_ERROR_BARS, _ELBOW = 2.0, 0.02
 # Of the programs that a further layer is asked for, so many must be there in the end.
 _ASKED = 0.9
 # Coarse programs that a fine one is part of, on average: more is no grouping.
@@ -80,15 +81,13 @@ def choose_layers(
         sizes = _further(layers, model.layers[-1], lists)
         if not sizes:
             break
-        trial = list(trials.later_layers(model, tuple(layers), sizes))
-        rows = pd.DataFrame([row for row, _ in trial]).reindex(columns=COLUMNS)
-        tried = pd.concat([tried, rows], ignore_index=True)
-        further, why = choose_further(rows, model.layers[-1])
-        reasons.append(why)
-        if further is None:
+        further = _try_further(trials, model, layers, sizes)
+        tried = pd.concat([tried, further.rows], ignore_index=True)
+        reasons.append(further.reason)
+        if further.size is None or further.model is None:
             break
-        layers.append(further)
-        model = next(found for row, found in trial if found is not None and row["size"] == further)
+        layers.append(further.size)
+        model = further.model
     before = ["-".join(map(str, layers[:depth])) for depth in range(len(layers))]
     tried["chosen"] = [
         row.layer <= len(layers)
@@ -106,7 +105,7 @@ def choose_first(tried: pd.DataFrame) -> tuple[int, str]:
 
     Sizes with the same number of programs in the end are one; it is the smallest. The best is the
     largest whose programs are found again and for which the held-out error falls by more than its
-    error bar, and for each further program by more than a 250th of what a program brought on
+    error bar, and for each further program by more than a fiftieth of what a program brought on
     average before: curved mixtures of programs make further ones that are found again, but hardly
     explain anything.
 
@@ -201,6 +200,43 @@ def choose_further(tried: pd.DataFrame, before: int) -> tuple[int | None, str]:
         f"No layer {layer}: no size groups the {before} programs in a way that is found again in "
         "other cells."
     )
+
+
+@dataclass(frozen=True)
+class _Further:
+    """The trial of a further layer: the sizes that were tried, the best one and its model."""
+
+    rows: pd.DataFrame
+    size: int | None
+    reason: str
+    model: Model | None
+
+
+def _try_further(
+    trials: Trials, before: Model, layers: Sequence[int], sizes: Sequence[int]
+) -> _Further:
+    """Try sizes of a further layer, the largest first, until no smaller one can be chosen."""
+    rows: list[Row] = []
+    models: dict[int, Model | None] = {}
+    trial = trials.later_layers(before, tuple(layers), sizes)
+    for place, (row, model) in enumerate(trial, start=1):
+        rows.append(row)
+        models[row["size"]] = model
+        table = pd.DataFrame(rows).reindex(columns=COLUMNS)
+        further, reason = choose_further(table, before.layers[-1])
+        models = {size: models[size] for size in models if size == further}
+        if _is_last(table, further, sizes[place:]):
+            break
+    return _Further(table, further, reason, None if further is None else models[further])
+
+
+def _is_last(tried: pd.DataFrame, size: int | None, smaller: Sequence[int]) -> bool:
+    """Whether the best size of a further layer stays the best, whatever smaller ones are like."""
+    if size is None or not smaller:
+        return not smaller
+    best = tried[tried["size"] == size].iloc[0]
+    # A layer has at most as many programs as it is asked for.
+    return bool(best["replicated"] == 1 and best["programs"] > max(smaller))
 
 
 def _gain(row: pd.Series, best: pd.Series | None) -> tuple[float, bool]:

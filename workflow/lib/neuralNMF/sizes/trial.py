@@ -62,6 +62,7 @@ class Trials:
         self.dataset, self.progress = dataset, progress
         self.options = replace(options, consensus=True)
         self._held_out: HeldOut | None = None
+        self._first: dict[int, Model] = {}
 
     @cached_property
     def _batches(self) -> Batches | None:
@@ -110,9 +111,10 @@ class Trials:
             yield self._tried(previous, before, size)
 
     def model(self, sizes: Iterable[int]) -> Model:
-        """The model with layers of these sizes."""
-        model = None
-        for size in sizes:
+        """The model with layers of these sizes; a first one that was tried is not fitted again."""
+        first, *later = sizes
+        model = self._first.get(first)
+        for size in later if model is not None else (first, *later):
             options = replace(self.options, rank=size)
             model = add_layer(
                 self.dataset, model, options, batches=self._batches, gains=False, progress=False
@@ -137,6 +139,7 @@ class Trials:
             )
             row |= _figures(model)
             if previous is None:
+                self._first[size] = model
                 errors = self._errors(model, options)
                 row |= dict(zip(ERRORS, errors, strict=True)) | {"held_out": errors.mean()}
             row["status"] = FINE

@@ -37,6 +37,8 @@ class FitContext:
         What the new layer starts from, in counts (before the genes' factors); None finds a start.
     batches : Batches or None
         The factors of the cells' batches; None where there are none.
+    exact_usage : bool
+        Whether the fit ends with the usage at its minimum for the programs.
     """
 
     dataset: Dataset
@@ -47,6 +49,7 @@ class FitContext:
     progress: bool
     programs: np.ndarray | None = None
     batches: Batches | None = None
+    exact_usage: bool = True
 
     @property
     def depth(self) -> int:
