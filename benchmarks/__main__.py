@@ -36,6 +36,7 @@ NAMES = (
     "batch",
     "faults",
     "report",
+    "gpu",
 )
 
 

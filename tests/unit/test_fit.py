@@ -299,6 +299,15 @@ def test_a_value_out_of_range_is_refused_with_what_is_allowed(name, value):
         LayerOptions(**{"rank": 3, name: value})
 
 
+def test_a_device_without_room_ends_in_one_sentence(monkeypatch, dataset):
+    def full(context):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr("neuralNMF.fit.fit_least_squares", full)
+    with pytest.raises(DeviceError, match="memory of cpu is too small for layer 1: lower 'data_"):
+        fit(dataset, [3])
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
 @pytest.mark.parametrize("held", [None, 13])

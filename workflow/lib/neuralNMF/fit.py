@@ -16,7 +16,7 @@ from neuralNMF.canonical import canonical
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.stream import cells_held, is_dense
 from neuralNMF.device import resolve_device
-from neuralNMF.errors import InputError
+from neuralNMF.errors import DeviceError, InputError
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.batch_factors import PROGRAMS, learn_batches
@@ -95,7 +95,7 @@ def fit_layer(
     InputError
         The options do not fit the data or the previous model.
     DeviceError
-        The device is absent.
+        The device is absent, or its memory too small.
     """
     device = resolve_device(options.device)
     _check(dataset, previous, options)
@@ -118,7 +118,13 @@ def fit_layer(
             batches,
             exact_usage,
         )
-        model = _fit(context)
+        try:
+            model = _fit(context)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"The memory of {device} is too small for layer {context.depth}: lower "
+                "'data_mem_size', the cells that it holds at a time, or take 'device: cpu'."
+            ) from error
     if warn:
         _tell_what_is_missing(context, model)
     return model

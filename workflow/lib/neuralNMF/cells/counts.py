@@ -311,25 +311,26 @@ def rows_counts(
     scale: np.ndarray | None = None,
     *,
     floor: float = FLOOR,
+    device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     threads: Threads = SERIAL,
     cuts: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of a CSR matrix (N, M) in memory, on the CPU, without a copy of it.
+    """Counts of a CSR matrix (N, M) in memory; on the CPU without a copy of it.
 
     Parameters
     ----------
     matrix : scipy.sparse.csr_matrix, shape (N, M)
     scale : ndarray, shape (N,), optional
         Library sizes; ones by default.
-    floor, dtype, threads
+    floor, device, dtype, threads
         See `Counts` and `Place`.
     cuts : sequence of int, optional
         Where to cut it into pieces, for example (0, 500, 1000), as streaming does; of one piece by
         default.
     """
     cells, genes = matrix.shape
-    place = Place(dtype=dtype, threads=threads)
+    place = Place(device, dtype, threads)
     sizes = np.ones(cells) if scale is None else np.asarray(scale, dtype=np.float64)
     indptr = np.asarray(matrix.indptr, dtype=np.int64)
     indices = np.asarray(matrix.indices, dtype=np.int32)

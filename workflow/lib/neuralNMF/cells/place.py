@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -65,14 +67,14 @@ class Place:
             return RowsBlock(
                 indptr, indices, values, scale, genes, borders, self.threads, self.sums
             )
-        # Copies: torch takes no read-only arrays, and a mapped one must not outlive its pages.
-        return SparseBlock(
-            torch.as_tensor(indptr - indptr[0]).to(self.device),
-            torch.as_tensor(indices.astype(np.int64)).to(self.device),
-            torch.as_tensor(np.array(values)).to(device=self.device, dtype=self.dtype),
-            torch.as_tensor(scale).to(self.dtype).to(self.device),
-            genes,
-        )
+        ends, data = self._moved(indptr - indptr[0]), self._moved(values).to(self.dtype)
+        factors = self._moved(scale.astype(torch.empty(0, dtype=self.dtype).numpy().dtype))
+        if self.device.type == "cuda" and find_spec("triton") is not None:
+            # Triton, which it is written in, is there only with the builds of torch for CUDA.
+            from neuralNMF.cells.gpu_rows import GpuRows
+
+            return GpuRows(ends, self._moved(indices.astype(np.int32)), data, factors, genes)
+        return SparseBlock(ends, self._moved(indices.astype(np.int64)), data, factors, genes)
 
     def dense(
         self,
@@ -93,3 +95,16 @@ class Place:
             self.threads,
             self.sums,
         )
+
+    def _moved(self, array: np.ndarray) -> torch.Tensor:
+        """A copy on the device, which other work there need not wait for.
+
+        A mapped array must not outlive its pages, and torch takes none that is read-only.
+        """
+        copy = torch.empty(
+            array.shape,
+            dtype=torch.from_numpy(np.empty(0, array.dtype)).dtype,
+            pin_memory=self.device.type == "cuda",
+        )
+        np.copyto(copy.numpy(), array)
+        return copy.to(self.device, non_blocking=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from neuralNMF.batches.factors import Batches
 from neuralNMF.cells.block import Block
-from neuralNMF.cells.counts import Counts, library_size, rows_counts, tensor_counts
+from neuralNMF.cells.counts import Counts, library_size, rows_counts
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.products import Products, rows_products, tensor_products
 from neuralNMF.cells.scaling import Scaling, batch_scale
@@ -35,6 +36,8 @@ _CHUNK = 50_000
 
 # indptr, indices and data of some cells.
 _Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
+# First cell, past the last cell, and these cells.
+_Run = tuple[int, int, Block]
 
 
 def is_dense(counts: Dataset | sp.csr_matrix) -> bool:
@@ -73,7 +76,7 @@ def dataset_products(
         scale = scaling.outer_cells[start:stop]
         return make(indptr, indices, values, scale, dataset.shape[1], borders)
 
-    blocks = _blocks(dataset, block, data_mem_size, dense=dense)
+    blocks = _blocks(dataset, block, data_mem_size, place, dense=dense)
     return Products(blocks, dataset.shape, scaling.genes, place)
 
 
@@ -99,7 +102,8 @@ def dataset_counts(
         values = scaling.values(data, indptr, indices, start, stop)
         return place.rows(indptr, indices, values, sizes[start:stop], dataset.shape[1], borders)
 
-    return Counts(_blocks(dataset, block, data_mem_size), dataset.shape, sizes, place)
+    blocks = _blocks(dataset, block, data_mem_size, place)
+    return Counts(blocks, dataset.shape, sizes, place)
 
 
 def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
@@ -196,10 +200,9 @@ def counts_sample(
     products = rows_products(matrix, profiles, dtype=place.dtype, threads=place.threads)
     if chosen.size == counts.shape[0]:
         return CountsSample(cells, counts, products)
-    if place.device.type == "cpu":
-        sample = rows_counts(matrix, sizes, dtype=place.dtype, threads=place.threads)
-    else:
-        sample = tensor_counts(matrix, sizes, device=place.device, dtype=place.dtype)
+    sample = rows_counts(
+        matrix, sizes, device=place.device, dtype=place.dtype, threads=place.threads
+    )
     return CountsSample(cells, sample, products)
 
 
@@ -229,6 +232,7 @@ def _blocks(
     dataset: Dataset,
     make: Callable[[int, int, _Csr, np.ndarray], Block],
     data_mem_size: int | None,
+    place: Place,
     *,
     dense: bool = False,
 ) -> Callable[[], Iterable[tuple[int, int, Block]]]:
@@ -250,7 +254,17 @@ def _blocks(
             yield start, stop, make(start, stop, arrays, inside - start)
             dataset.release()
 
-    return stream
+    # Another device has copies: the next may be read while these are worked on.
+    return stream if place.device.type == "cpu" else lambda: _ahead(stream())
+
+
+def _ahead(blocks: Iterator[_Run]) -> Iterator[_Run]:
+    """The same, each made by another thread while the one before it is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def cells_held(dataset: Dataset, data_mem_size: int | None, *, dense: bool) -> int:

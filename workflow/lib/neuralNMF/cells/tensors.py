@@ -54,6 +54,9 @@ class DenseBlock:
     def times(self, right: Tensor, out: Tensor) -> None:
         """See `Block.times`."""
         right = right.to(device=out.device, dtype=out.dtype)
+        if self.matrix.device.type != "cpu":
+            self._times(slice(None), right, out)
+            return
         self.threads.run(
             lambda first, past: self._times(slice(first, past), right, out[first:past]),
             self._blocks,
@@ -159,11 +162,13 @@ class DenseBlock:
     ) -> None:
         """Add ``terms(rows)`` of every block of cells to sums (M, k) and small_sums (k, k)."""
         if self.matrix.device.type != "cpu":
+            total = torch.zeros_like(sums, dtype=_wide(self.matrix), device=self.matrix.device)
             for first, past in self._blocks:
                 of_genes, small = terms(slice(first, past))
-                sums += of_genes.cpu().double()
+                total += of_genes
                 if small is not None and small_sums is not None:
                     small_sums += small
+            sums += total.cpu()
             return
 
         def work(first: int, past: int, genes: np.ndarray, total: np.ndarray) -> None:

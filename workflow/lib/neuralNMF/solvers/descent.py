@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from torch import Tensor
 
 from neuralNMF.kernels.descent import descend_rows
@@ -28,6 +30,9 @@ def descend(
         Share the rows, on the CPU.
     """
     matrix = curvature.to(device=theta.device, dtype=theta.dtype)
+    if theta.device.type == "cuda" and find_spec("triton") is not None:
+        descend_on_gpu(theta, linear, matrix, sweeps)
+        return
     if theta.device.type != "cpu":
         descend_columns(theta, linear, matrix, sweeps)
         return
@@ -47,6 +52,30 @@ def beyond(old: Tensor, new: Tensor, momentum: float) -> Tensor:
     momentum : float
     """
     return old.mul_(-momentum).add_(new, alpha=1 + momentum).clamp_min_(0)
+
+
+def descend_on_gpu(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int) -> None:
+    """Take the steps of `kernels.descent.descend_rows` by one program for some rows.
+
+    Parameters
+    ----------
+    theta, linear : Tensor, shape (N, k)
+        ``theta`` is overwritten.
+    curvature : Tensor, shape (k, k)
+        As theta.
+    sweeps : int
+    """
+    # Triton, which it is written in, is there only with the builds of torch for CUDA.
+    from neuralNMF.kernels.gpu import ROWS, descend_tiles
+
+    rows, rank = theta.shape
+    moved = theta.contiguous()
+    descend_tiles[(-(-rows // ROWS),)](
+        moved, linear.contiguous(), curvature.contiguous(), rows, rank, sweeps,
+        K=1 << max(rank - 1, 0).bit_length(), ROWS=ROWS, num_warps=4,
+    )  # fmt: skip
+    if moved is not theta:
+        theta.copy_(moved)
 
 
 def descend_columns(theta: Tensor, linear: Tensor, curvature: Tensor, sweeps: int) -> None:

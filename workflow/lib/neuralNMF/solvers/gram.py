@@ -13,8 +13,8 @@ from torch import Tensor
 from neuralNMF.kernels.gram import rows_gram
 from neuralNMF.threads import SERIAL, Threads
 
-# Rows that are summed by one thread, in one go.
-_PART = 16384
+# Rows that are summed by one thread, in one go; and on other devices.
+_PART, _DEVICE_PART = 16384, 1 << 22
 
 
 def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
@@ -44,13 +44,7 @@ def gram(rows: Tensor, threads: Threads = SERIAL) -> Tensor:
 
         parts = threads.run(part_gram, [(start,) for start in starts])
         return torch.from_numpy(sum(parts, start=np.zeros((rank, rank))))
-    total = torch.zeros((rank, rank), dtype=torch.float64)
-    # Apple's devices have no double precision.
-    wide = rows.dtype if rows.device.type == "mps" else torch.float64
-    for part in rows.split(_PART):
-        part = part.to(wide)
-        total += (part.T @ part).cpu().double()
-    return total
+    return _product_on_device(rows, rows)
 
 
 def cross_gram(left: Tensor, right: Tensor, threads: Threads = SERIAL) -> Tensor:
@@ -70,10 +64,12 @@ def cross_gram(left: Tensor, right: Tensor, threads: Threads = SERIAL) -> Tensor
     Tensor, shape (k, m)
         float64 on the host.
     """
+    if left.device.type != "cpu":
+        return _product_on_device(left, right)
 
     def part_product(start: int) -> Tensor:
         rows = slice(start, start + _PART)
-        return (left[rows].T @ right[rows]).cpu().double()
+        return (left[rows].T @ right[rows]).double()
 
     starts = [(start,) for start in range(0, left.shape[0], _PART)]
     total = torch.zeros((left.shape[1], right.shape[1]), dtype=torch.float64)
@@ -100,6 +96,8 @@ def times_small(rows: Tensor, matrix: Tensor, threads: Threads = SERIAL) -> Tens
         As ``rows``.
     """
     small = matrix.to(rows)
+    if rows.device.type != "cpu":
+        return rows @ small
     out = rows.new_empty((rows.shape[0], matrix.shape[1]))
 
     def part_product(start: int) -> None:
@@ -108,3 +106,15 @@ def times_small(rows: Tensor, matrix: Tensor, threads: Threads = SERIAL) -> Tens
 
     threads.run(part_product, [(start,) for start in range(0, rows.shape[0], _PART)])
     return out
+
+
+def _product_on_device(left: Tensor, right: Tensor) -> Tensor:
+    """left^T right, on their device; (k, m), float64 on the host."""
+    # Apple's devices have no double precision: sums of short parts.
+    wide, size = torch.float64, _DEVICE_PART
+    if left.device.type == "mps":
+        wide, size = left.dtype, _PART
+    total = torch.zeros((left.shape[1], right.shape[1]), dtype=wide, device=left.device)
+    for one, other in zip(left.detach().split(size), right.detach().split(size), strict=True):
+        total += one.to(wide).T @ other.to(wide)
+    return total.cpu().double()
