@@ -10,12 +10,12 @@ from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.evidence.conditions import condition_table
 from neuralNMF.evidence.mixing import mixing, warn_of_batches, warn_of_confounding
 from neuralNMF.evidence.programs import Cells, judge_programs, table_of_programs
-from neuralNMF.io.dataset import open_dataset
 from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.options import LayerOptions
 from neuralNMF.survey.columns import origins
 from neuralNMF.threads import SERIAL
 from scipy.stats import mannwhitneyu, wilcoxon
+from skmisc.loess import loess
 
 DONORS = 8
 
@@ -186,29 +186,89 @@ def test_cells_without_a_batch_do_not_count():
     assert batches.factors.shape == (4, 200)
 
 
-# ---- Variable genes a batch
+# ---- Variable genes within batches
+
+
+def chosen(folder, options, *inputs):
+    """The table of all genes of a data set of some counts."""
+    specs = []
+    for number, cells in enumerate(inputs):
+        cells.write_h5ad(folder / f"{number}.h5ad")
+        specs.append(InputSpec(folder / f"{number}.h5ad", f"i{number}"))
+    build_dataset(specs, folder / "dataset.h5ad", options, chunk_cells=70, progress=False)
+    return pd.read_csv(folder / "genes.tsv", sep="\t", index_col="gene_id")
+
+
+def drawn_genes(rng, cells=300, genes=200):
+    return rng.poisson(rng.gamma(0.5, 2.0, (cells, genes)) * rng.gamma(1.0, 1.0, genes))
+
+
+def standardized(counts, batch):
+    """The dense formula of seurat_v3, each batch about its own mean."""
+    names, codes = np.unique(batch, return_inverse=True)
+    means = np.stack([counts[batch == name].mean(axis=0) for name in names])[codes]
+    freedom = len(counts) - names.size
+    usual = ((counts - means) ** 2).sum(axis=0) / freedom
+    trend = loess(np.log10(counts.mean(axis=0)), np.log10(usual), span=0.3, degree=2)
+    trend.fit()
+    z = (counts - means) / np.sqrt(10**trend.outputs.fitted_values)
+    return (np.minimum(z, np.sqrt(len(counts))) ** 2).sum(axis=0) / freedom
+
+
+def residuals(counts, batch):
+    """The dense formula of Pearson residuals, each batch by its own share of each gene."""
+    total = np.zeros(counts.shape[1])
+    for name in np.unique(batch):
+        own = counts[batch == name]
+        mu = np.outer(own.sum(axis=1), own.sum(axis=0)) / own.sum()
+        r = (own - mu) / np.sqrt(mu + mu**2 / 100 + (mu == 0))
+        total += np.clip(r, -(len(counts) ** 0.5), len(counts) ** 0.5).var(axis=0) * (len(own) - 1)
+    return total / (len(counts) - np.unique(batch).size)
+
+
+@pytest.mark.parametrize(("by", "formula"), [("seurat_v3", standardized), ("pearson", residuals)])
+def test_variable_genes_are_those_that_vary_within_batches(tmp_path, by, formula):
+    rng = np.random.default_rng(0)
+    counts = drawn_genes(rng)
+    batch = rng.choice(["a", "b", "c"], 300)
+    rates = np.where(batch == "a", 9.0, 0.3)[:, None]
+    counts[:, :10] = rng.poisson(rates, (300, 10))  # differ between the batches alone
+    counts[rng.integers(0, 300, 9), -1] += 400  # is clipped
+    kept = counts[:, counts.any(axis=0)]
+    options = DatasetOptions(variable_genes=30, variable_genes_by=by, batch="batch")
+    table = chosen(tmp_path, options, make_adata(kept, batch=batch))
+    np.testing.assert_allclose(table["variable_score"], formula(kept, batch), rtol=1e-9)
+    best = np.argsort(-formula(kept, batch))[:30]
+    assert set(np.flatnonzero(table["selected"] == "variable")) == set(best)
+    assert (table["n_batches"] == [(np.unique(batch[gene > 0])).size for gene in kept.T]).all()
+    without = chosen(tmp_path, replace(options, batch=None), make_adata(kept, batch=batch))
+    assert (without["variable_score"] > 1.5 * table["variable_score"])[:10].all()
+    assert "n_batches" not in without
 
 
 @pytest.mark.parametrize("by", ["seurat_v3", "pearson"])
-def test_variable_genes_of_batches_are_those_of_as_many_inputs(tmp_path, by):
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(rng.gamma(0.5, 2.0, (300, 200)) * rng.gamma(1.0, 1.0, 200))
-    batch = np.where(np.arange(300) % 2 == 0, "a", "b")
-    counts[batch == "a", :10] *= 20  # differ between the batches
-    make_adata(counts, batch=batch).write_h5ad(tmp_path / "both.h5ad")
-    for name in ("a", "b"):
-        make_adata(counts[batch == name]).write_h5ad(tmp_path / f"{name}.h5ad")
-    options = DatasetOptions(variable_genes=30, variable_genes_by=by)
+def test_batches_that_do_not_differ_leave_the_choice_as_it_is(tmp_path, by):
+    rng = np.random.default_rng(1)
+    counts = drawn_genes(rng, 400, 300)
+    counts = counts[:, counts.any(axis=0)]
+    options = DatasetOptions(variable_genes=60, variable_genes_by=by)
+    without = chosen(tmp_path, options, make_adata(counts))
+    own = {"one": np.full(400, "x"), "eight": rng.integers(0, 8, 400).astype(str)}
+    of = {name: chosen(tmp_path, replace(options, batch=name), make_adata(counts, **own))
+          for name in own}  # fmt: skip
+    np.testing.assert_array_equal(of["one"]["variable_score"], without["variable_score"])
+    both = (of["eight"]["selected"] == "variable") & (without["selected"] == "variable")
+    assert both.sum() >= 57
 
-    def chosen(options, *names):
-        inputs = [InputSpec(tmp_path / f"{name}.h5ad", name) for name in names]
-        build_dataset(inputs, tmp_path / "dataset.h5ad", options, progress=False)
-        return open_dataset(tmp_path / "dataset.h5ad").var
 
-    of_batches = chosen(replace(options, batch="batch"), "both")
-    of_inputs, of_all = chosen(options, "a", "b"), chosen(options, "both")
-    assert list(of_batches.index) == list(of_inputs.index)
-    assert list(of_batches.index) != list(of_all.index)
-    np.testing.assert_allclose(of_batches["variable_score"], of_inputs["variable_score"])
-    assert (of_batches["n_batches"] == 2).all()
-    assert "n_batches" not in of_all
+def test_batches_lie_across_inputs_and_inputs_may_be_batches(tmp_path):
+    rng = np.random.default_rng(2)
+    counts, batch = drawn_genes(rng), rng.choice(["a", "b"], 300)
+    parts = [make_adata(counts[rows], batch=batch[rows]) for rows in (slice(120), slice(120, 300))]
+    options = DatasetOptions(variable_genes=30, batch="batch")
+    across = chosen(tmp_path, options, *parts)
+    whole = chosen(tmp_path, options, make_adata(counts, batch=batch))
+    pd.testing.assert_frame_equal(across, whole)
+    inputs = chosen(tmp_path, replace(options, batch="input"), *parts)
+    named = make_adata(counts, batch=np.where(np.arange(300) < 120, "i0", "i1"))
+    pd.testing.assert_frame_equal(inputs, chosen(tmp_path, options, named))

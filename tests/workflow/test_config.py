@@ -609,3 +609,13 @@ def test_columns_of_cells_reach_the_rules_that_use_them_and_no_others():
     without = Plan(load({"samples": {"own": {"input": __file__, "condition": "state"}}}))
     assert not {"batch", "condition"} & set(without.layer(1)(rule))
     assert "batch" not in without.dataset(rule)
+
+
+def test_inputs_that_are_batches_are_coloured_and_counted_once():
+    parts = [{"path": __file__, "name": name} for name in ("a", "b")]
+    entry = {"input": parts, "batch": "input", "labels": "kind", "donor": "who"}
+    plan, rule = Plan(load({"samples": {"own": entry}})), SimpleNamespace(sample="own", run="main")
+    assert plan.coloured(rule) == ["kind", "who", "dataset"]
+    assert plan.counted(rule) == {"label": "kind", "donor": "who"}
+    assert plan.groups(rule) == {"batch": "input", "donor": "who"}
+    assert plan.dataset(rule)["batch"] == plan.layer(1)(rule)["batch"] == "input"

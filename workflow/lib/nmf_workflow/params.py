@@ -293,8 +293,7 @@ class Plan:
         options = dict(sorted(sample.dataset.items()))
         if options["variable_genes"] is None:
             options.pop("variable_genes_by")
-        # The inputs are looked at one at a time anyway.
-        if sample.batch not in (None, INPUT):
+        if sample.batch is not None:
             options["batch"] = sample.batch
         return options
 

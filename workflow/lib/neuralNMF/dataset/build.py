@@ -18,9 +18,10 @@ from neuralNMF.dataset.join import InputCells, check_names, common_genes, join_o
 from neuralNMF.dataset.options import DatasetOptions, DatasetSummary, InputSpec
 from neuralNMF.dataset.passes import FilteredInput, OpenedInput, first_pass
 from neuralNMF.errors import InputError
-from neuralNMF.io.counts import open_counts
+from neuralNMF.io.counts import CountsReader, open_counts
 from neuralNMF.io.dataset_writer import DatasetWriter
 from neuralNMF.io.tables import write_table
+from neuralNMF.options import INPUT
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def build_dataset(
                     columns[name],
                     chunk_cells,
                     progress,
-                    None if options.batch is None else batch_of_cells(reader.obs, options.batch),
+                    _batches(reader, name, options.batch),
                 ),
                 options.min_counts,
             )
@@ -97,6 +98,13 @@ def build_dataset(
     write_table(table, genes_table or output.parent / "genes.tsv", digits=None)
     logger.info("%s: %d cells x %d genes, %d non-zero", output, *summary.shape, summary.nnz)
     return summary
+
+
+def _batches(reader: CountsReader, name: str, column: str | None) -> np.ndarray:
+    """The batch of each cell of an input, (N,); "" where there are none."""
+    if column in (None, INPUT):
+        return np.full(reader.shape[0], name if column == INPUT else "")
+    return batch_of_cells(reader.obs, str(column))
 
 
 def _write(

@@ -11,16 +11,14 @@ from neuralNMF.dataset.match_genes import match_genes
 from neuralNMF.dataset.options import DatasetOptions
 from neuralNMF.dataset.passes import FilteredInput
 from neuralNMF.dataset.pearson import PearsonResiduals
-from neuralNMF.dataset.seurat_v3 import StandardizedCounts
-from neuralNMF.dataset.variable_genes import GeneVariance, most_variable
+from neuralNMF.dataset.seurat_v3 import StandardizedCounts, usual_variance
+from neuralNMF.dataset.variable_genes import GeneVariance, most_variable, within_batches
 from neuralNMF.errors import InputError
 from neuralNMF.io.gene_lists import read_gene_list
 from neuralNMF.options import GENE_LISTS
 
 logger = logging.getLogger(__name__)
 
-# Of fewer cells the variance of a gene says nothing.
-LEAST_CELLS = 50
 REASONS = ("not in genes", "min_cells", "excluded", "not variable")
 
 
@@ -88,20 +86,25 @@ def choose_genes(
         variance=statistics.variance(),
         n_cells=statistics.n_cells,
         variable_score=score,
-        **_batches(inputs),
+        **_expressing(inputs),
         selected=selected,
         dropped=reasons,
     )
     return table, _count(reasons)
 
 
-def _batches(inputs: Sequence[FilteredInput]) -> dict[str, np.ndarray]:
-    """How many batches express each gene, (M,), where there are batches."""
+def _batches(inputs: Sequence[FilteredInput]) -> dict[str, GeneStatistics]:
+    """Statistics of the genes in each batch, over all inputs; by "", of cells without one."""
     parts: dict[str, list[GeneStatistics]] = {}
     for each in inputs:
         for name, statistics in each.parts.items():
             parts.setdefault(name, []).append(statistics)
-    found = [pooled(those).n_cells > 0 for name, those in parts.items() if name]
+    return {name: pooled(those) for name, those in parts.items()}
+
+
+def _expressing(inputs: Sequence[FilteredInput]) -> dict[str, np.ndarray]:
+    """How many batches express each gene, (M,), where there are batches."""
+    found = [statistics.n_cells > 0 for name, statistics in _batches(inputs).items() if name]
     return {"n_batches": np.sum(found, axis=0)} if found else {}
 
 
@@ -124,59 +127,56 @@ def _filter(
 def _variances(
     inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
 ) -> np.ndarray:
-    """By what variable genes are found, within each input or batch, (parts, genes that passed)."""
+    """By what variable genes are found, (rows, genes that passed).
+
+    A row is that of an input; with batches there is one, of what varies within them.
+    """
     if options.variable_genes is not None and options.variable_genes > passed.size:
         logger.warning(
             "%d variable genes asked for, all %d genes that passed the filters are taken",
             options.variable_genes,
             passed.size,
         )
-    variances = []
+    if options.batch is not None:
+        return _variance(inputs, passed, options)[None]
+    return np.stack([_variance([each], passed, options) for each in inputs])
+
+
+def _variance(
+    inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
+) -> np.ndarray:
+    """The variance of each gene within the batches of some inputs, (genes that passed,)."""
+    parts = _batches(inputs)
+    found = _gene_variances(parts, passed, options, ", ".join(each.name for each in inputs))
     for each in inputs:
-        parts = _parts_to_rank(each)
-        found = {name: _gene_variance(each, name, passed, options, parts) for name in parts}
         for cells, counts in each.chunks(passed, "variable genes"):
+            names = each.opened.batches[cells]
             for name, variance in found.items():
-                if name is None or each.opened.batches is None:
-                    variance.add(counts)
-                elif (own := each.opened.batches[cells] == name).any():
-                    variance.add(counts[own])
-        variances += [variance.variance() for variance in found.values()]
-    return np.stack(variances)
+                own = names == name
+                if own.any():
+                    variance.add(counts if own.all() else counts[own])
+    variances = [variance.variance() for variance in found.values()]
+    return within_batches(variances, [statistics.cells for statistics in parts.values()])
 
 
-def _parts_to_rank(each: FilteredInput) -> dict[str | None, GeneStatistics]:
-    """The batches of an input with enough cells; by None all of its cells, where none has."""
-    parts: dict[str | None, GeneStatistics] = {
-        name: statistics
-        for name, statistics in each.parts.items()
-        if name and statistics.cells >= LEAST_CELLS
-    }
-    small = [name for name in each.parts if name and name not in parts]
-    if small:
-        logger.info(
-            "%s: batches with fewer than %d cells have no part in the choice of variable genes: %s",
-            each.name,
-            LEAST_CELLS,
-            ", ".join(small),
-        )
-    return parts or {None: each.statistics}
-
-
-def _gene_variance(
-    each: FilteredInput,
-    batch: str | None,
-    passed: np.ndarray,
-    options: DatasetOptions,
-    parts: dict[str | None, GeneStatistics],
-) -> GeneVariance:
-    """The way that is asked for, yet to see the counts of the genes that passed."""
-    statistics = parts[batch]
-    sums = statistics.sums[passed]
+def _gene_variances(
+    parts: dict[str, GeneStatistics], passed: np.ndarray, options: DatasetOptions, name: str
+) -> dict[str, GeneVariance]:
+    """The way that is asked for, by batch, yet to see the counts of the genes that passed."""
+    cells = np.array([statistics.cells for statistics in parts.values()])
     if options.variable_genes_by == "pearson":
-        return PearsonResiduals(sums, statistics.cells, options.hvg_theta)
-    name = each.name if batch is None else f"{each.name}, {batch}"
-    return StandardizedCounts(sums, statistics.squares[passed], statistics.cells, name)
+        theta, number = options.hvg_theta, int(cells.sum())
+        return {
+            batch: PearsonResiduals(statistics.sums[passed], statistics.cells, theta, number)
+            for batch, statistics in parts.items()
+        }
+    sums = np.stack([statistics.sums[passed] for statistics in parts.values()])
+    squares = np.stack([statistics.squares[passed] for statistics in parts.values()])
+    usual = usual_variance(sums, squares, cells, name)
+    return {
+        batch: StandardizedCounts(sums[row], squares[row], int(cells[row]), usual)
+        for row, batch in enumerate(parts)
+    }
 
 
 def _count(reasons: np.ndarray) -> dict[str, int]:

@@ -63,7 +63,7 @@ class DatasetOptions:
         Overdispersion of the Pearson residuals: counts of mean mu have the variance
         mu + mu^2 / theta. The config has no key for it; 100 suits counts of molecules (UMI).
     batch : str or None
-        Column of ``obs``: variable genes are found in each batch of an input, and ranked over all.
+        Column of ``obs``, or ``input``: variable genes are those that vary within the batches.
 
     Raises
     ------

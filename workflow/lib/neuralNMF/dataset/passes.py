@@ -31,8 +31,8 @@ class OpenedInput:
         Cells read at once.
     progress : bool
         Whether to show progress bars.
-    batches : ndarray of str or None, (N,)
-        The batch of each cell, "" of one without; None where there are none.
+    batches : ndarray of str, (N,)
+        The batch of each cell, "" of one without.
     """
 
     name: str
@@ -40,7 +40,7 @@ class OpenedInput:
     columns: np.ndarray
     chunk_cells: int
     progress: bool
-    batches: np.ndarray | None = None
+    batches: np.ndarray
 
     def chunks(self, what: str) -> Iterator[tuple[int, sp.csr_matrix]]:
         """All cells and genes, chunk by chunk; `what` the pass is for stands at its bar."""
@@ -112,13 +112,12 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     InputError
         No cell has that many counts, or a value is no count.
     """
-    of_cells = np.full(opened.reader.shape[0], "") if opened.batches is None else opened.batches
-    parts = {str(name): GeneStatistics(opened.columns.size) for name in np.unique(of_cells)}
+    parts = {str(name): GeneStatistics(opened.columns.size) for name in np.unique(opened.batches)}
     totals = np.zeros(opened.reader.shape[0])
     for start, counts in opened.chunks("genes"):
         total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
         totals[start : start + total.size] = total
-        names = of_cells[start : start + total.size]
+        names = opened.batches[start : start + total.size]
         for name, statistics in parts.items():
             own = (total >= min_counts) & (names == name)
             if own.any():

@@ -26,12 +26,16 @@ class PearsonResiduals:
         Cells N in all chunks together.
     theta : float
         Overdispersion of the counts: their variance is mu + mu^2 / theta.
+    of_all : int or None
+        Cells of all batches, where these are those of one: by them residuals are clipped.
     """
 
-    def __init__(self, gene_sums: np.ndarray, cells: int, theta: float = 100.0) -> None:
+    def __init__(
+        self, gene_sums: np.ndarray, cells: int, theta: float = 100.0, of_all: int | None = None
+    ) -> None:
         self.share = gene_sums / max(gene_sums.sum(), 1.0)
         self.cells, self.theta = cells, theta
-        self.clip = np.sqrt(cells)
+        self.clip = np.sqrt(cells if of_all is None else of_all)
         self.sums = np.zeros(gene_sums.size)
         self.squares = np.zeros(gene_sums.size)
         self.totals: dict[int, int] = {}  # cells of each total count

@@ -4,7 +4,10 @@ Stuart et al. 2019, Cell 177:1888, with the choices of scanpy.pp.highly_variable
 (flavor="seurat_v3").
 """
 
+from __future__ import annotations
+
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,37 +21,83 @@ LEAST_GENES = 10  # loess divides by zero in machine code where a window holds l
 ROUNDING = 8 * np.finfo(np.float64).eps
 
 
+@dataclass(frozen=True)
+class Usual:
+    """How genes of N cells usually vary within their batches.
+
+    Attributes
+    ----------
+    scale : ndarray, (M,)
+        s_g, the root of the variance that genes of such a mean usually have.
+    varies : ndarray of bool, (M,)
+        Genes whose counts vary.
+    cells : int
+        N, of all batches.
+    """
+
+    scale: np.ndarray
+    varies: np.ndarray
+    cells: int
+
+
+def usual_variance(
+    gene_sums: np.ndarray, gene_squares: np.ndarray, cells: np.ndarray, name: str = "counts"
+) -> Usual:
+    """The variance within batches that genes of such a mean usually have.
+
+    A loess of log10 variance on log10 mean over all genes whose counts vary.
+
+    Parameters
+    ----------
+    gene_sums, gene_squares : ndarray, (B, M)
+        Sums over the cells of each batch of the counts and of their squares.
+    cells : ndarray of int, (B,)
+        Cells of each batch.
+    name : str
+        Of the input, for messages.
+    """
+    number, own = int(cells.sum()), np.maximum(cells, 1)[:, None]
+    freedom = max(int(np.maximum(cells - 1, 0).sum()), 1)
+    within = gene_squares / own - (gene_sums / own) ** 2
+    variance = (within * (cells[:, None] / freedom)).sum(axis=0)
+    varies = variance > ROUNDING * gene_squares.sum(axis=0) / max(number, 1)
+    mean = gene_sums.sum(axis=0) / max(number, 1)
+    usual = np.zeros(mean.size)
+    usual[varies] = variance_trend(np.log10(mean[varies]), np.log10(variance[varies]), name)
+    return Usual(np.sqrt(10**usual), varies, number)
+
+
 class StandardizedCounts:
     """Variance of clipped standardized counts, gene by gene, from chunks of counts.
 
-    The variance that a gene of its mean usually has is a loess of log10 variance on log10 mean over
-    all genes whose counts vary. With its root s_g and the mean m_g: z = min((x - m_g) / s_g,
-    sqrt(N)), and the result is the sum of z^2 over the cells / (N - 1). The zeros of a gene share
-    one z, so only its sums of clipped counts and of their squares are needed.
+    With the root s_g of the variance that a gene of its mean usually has and the mean m_g of a
+    batch: z = min((x - m_g) / s_g, sqrt(N)), and the result is the sum of z^2 over the batch's n
+    cells / (n - 1). The zeros of a gene share one z, so only its sums of clipped counts and of
+    their squares are needed.
 
     Parameters
     ----------
     gene_sums, gene_squares : ndarray, (M,)
-        Sums over all cells of the counts and of their squares.
+        Sums over all cells of the batch of the counts and of their squares.
     cells : int
-        Cells N in all chunks together.
-    name : str
-        Of the input, for messages.
+        Cells n of the batch in all chunks together.
+    usual : Usual or None
+        Of all batches; None: of these cells alone.
     """
 
     def __init__(
-        self, gene_sums: np.ndarray, gene_squares: np.ndarray, cells: int, name: str = "counts"
+        self,
+        gene_sums: np.ndarray,
+        gene_squares: np.ndarray,
+        cells: int,
+        usual: Usual | None = None,
     ) -> None:
+        if usual is None:
+            usual = usual_variance(gene_sums[None], gene_squares[None], np.array([cells]))
         self.cells = cells
         self.mean = gene_sums / max(cells, 1)
-        variance = (gene_squares / max(cells, 1) - self.mean**2) * (cells / max(cells - 1, 1))
-        self.varies = variance > ROUNDING * gene_squares / max(cells, 1)
-        usual = np.zeros(gene_sums.size)
-        usual[self.varies] = variance_trend(
-            np.log10(self.mean[self.varies]), np.log10(variance[self.varies]), name
-        )
-        self.scale = np.sqrt(10**usual)
-        self.clip = self.scale * np.sqrt(cells) + self.mean
+        self.varies, self.scale = usual.varies, usual.scale
+        self.clip = self.scale * np.sqrt(usual.cells) + self.mean
         self.sums = np.zeros(gene_sums.size)
         self.squares = np.zeros(gene_sums.size)
 

@@ -1,5 +1,6 @@
 """The most variable genes of one or several inputs, and what each way to find them offers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,27 @@ class GeneVariance(Protocol):
 
     def variance(self) -> np.ndarray:
         """Variance of each gene after all chunks, (M,), whatever the genes' means; never NaN."""
+
+
+def within_batches(variances: Sequence[np.ndarray], cells: Sequence[int]) -> np.ndarray:
+    """The variance within batches: the mean over the batches, each by its degrees of freedom.
+
+    What differs between the batches' means has no part in it. Without such differences it is the
+    variance of all cells, however many batches these are divided into.
+
+    Parameters
+    ----------
+    variances : sequence of ndarray, (M,)
+        What a `GeneVariance` gave for each batch.
+    cells : sequence of int
+        Of each batch.
+
+    Returns
+    -------
+    ndarray, (M,)
+    """
+    freedom = np.maximum(np.asarray(cells) - 1, 0)
+    return freedom / max(int(freedom.sum()), 1) @ np.stack(variances)
 
 
 def most_variable(variance: np.ndarray, number: int) -> np.ndarray:
