@@ -1,5 +1,7 @@
 """The real scripts on small data, from config to files."""
 
+import json
+import re
 from pathlib import Path
 
 import anndata
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 from harness import ROOT, SMALL, Workflow
 from helpers import make_adata
+from nmf_workflow.shown import kind_of
 
 
 def write_counts(path: Path, cells: int = 40, genes: int = 60) -> None:
@@ -62,6 +65,27 @@ def test_every_file_that_the_readme_names(finished: Workflow):
     found = {name for name in files(finished.folder) if name.startswith(("results/", "data/"))}
     assert found == expected
     assert all((finished.folder / name).stat().st_size for name in found)
+
+
+def test_snakemake_s_report_shows_what_people_look_at(finished: Workflow):
+    """Every picture and table of `KINDS` with its caption, its category and its labels."""
+    finished.run("--report", "all.html", "--configfile", finished.folder / "mine.yaml")
+    page = (finished.folder / "all.html").read_text(encoding="utf-8")
+    results, categories = (
+        json.loads(re.search(rf'id="{name}">\s*var {name} = (.*?);\s*</script>', page, re.S)[1])
+        for name in ("results", "categories")
+    )
+    told = {name: kind for name in files(finished.folder) if (kind := kind_of(name)) is not None}
+    assert set(results) == set(told)
+    assert len(told) == 42
+    for path, each in results.items():
+        kind, (sample, run) = told[path], path.split("/")[1:3]
+        part = sample if kind.category == "Data" else f"{sample}, {run}"
+        assert path in categories[kind.category][part]
+        assert each["labels"]["what"] == kind.title
+        assert each["caption"].startswith("<p>") and len(each["caption"]) > 60
+    assert results["results/own/main/umap_l2_programs.png"]["labels"]["layer"] == "2"
+    assert set(categories) == {"Programs", "Cells", "Genes", "Quality", "Data"}
 
 
 def test_model_reads_with_anndata_alone(finished: Workflow):

@@ -17,6 +17,7 @@ from nmf_workflow.params import (
     targets,
 )
 from nmf_workflow.resources import Needs, mem_mb, runtime
+from nmf_workflow.shown import shown
 
 try:
     CONFIG = load(config, workflow.configfiles)

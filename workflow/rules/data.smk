@@ -61,7 +61,7 @@ rule create_dataset:
         parts=PLAN.parts,
     output:
         dataset=ensure("results/{sample}/dataset.h5ad", non_empty=True),
-        genes="results/{sample}/genes.tsv",
+        genes=shown("results/{sample}/genes.tsv"),
     log:
         "logs/{sample}/create_dataset.log",
     benchmark:
@@ -88,7 +88,7 @@ rule count_cells:
     input:
         dataset="results/{sample}/dataset.h5ad",
     output:
-        "results/{sample}/cells.tsv",
+        shown("results/{sample}/cells.tsv"),
     log:
         "logs/{sample}/count_cells.log",
     benchmark:

@@ -13,7 +13,7 @@ for suffix, samples, files in evidence_rules(CONFIG):
             gene_sets=PLAN.gene_sets,
             truth=PLAN.truth,
         output:
-            **files,
+            **shown(files),
         log:
             "logs/{sample}/{run}/judge_programs.log",
         benchmark:

@@ -11,10 +11,10 @@ for drawn in picture_rules(CONFIG):
         input:
             model=PLAN.final_model,
         output:
-            theta=drawn.files["theta"],
-            hierarchy=drawn.files["hierarchy"],
-            violins=drawn.files["violins"],
-            tree=drawn.files["tree"],
+            theta=shown(drawn.files["theta"]),
+            hierarchy=shown(drawn.files["hierarchy"]),
+            violins=shown(drawn.files["violins"]),
+            tree=shown(drawn.files["tree"]),
         log:
             f"logs/{{sample}}/{{run}}/plot_theta{drawn.suffix}.log",
         benchmark:
@@ -42,12 +42,12 @@ for drawn in picture_rules(CONFIG):
             model=PLAN.final_model,
             dataset="results/{sample}/dataset.h5ad",
         output:
-            beta=drawn.files["beta"],
-            dots=drawn.files["dots"],
-            tables=drawn.files["tables"],
+            beta=shown(drawn.files["beta"]),
+            dots=shown(drawn.files["dots"]),
+            tables=shown(drawn.files["tables"]),
             gmt=drawn.files["gmt"],
             starcat=drawn.files["starcat"],
-            loss=drawn.files["loss"],
+            loss=shown(drawn.files["loss"]),
         log:
             f"logs/{{sample}}/{{run}}/plot_beta{drawn.suffix}.log",
         benchmark:
@@ -76,7 +76,7 @@ for drawn in picture_rules(CONFIG):
         input:
             explore="results/{sample}/{run}/explore.h5ad",
         output:
-            umap=drawn.files["umap"],
+            umap=shown(drawn.files["umap"]),
         log:
             f"logs/{{sample}}/{{run}}/plot_umap{drawn.suffix}.log",
         benchmark:

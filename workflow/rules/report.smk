@@ -11,7 +11,7 @@ rule write_report:
         sizes=PLAN.sizes,
         umap=PLAN.places,
     output:
-        "results/{sample}/{run}/report.html",
+        shown("results/{sample}/{run}/report.html"),
     log:
         "logs/{sample}/{run}/write_report.log",
     benchmark:

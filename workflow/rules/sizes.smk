@@ -38,7 +38,7 @@ checkpoint choose_layers:
         tried=PLAN.tried,
     output:
         layers="results/{sample}/{run}/layers.json",
-        table="results/{sample}/{run}/sizes.tsv",
+        table=shown("results/{sample}/{run}/sizes.tsv"),
     log:
         "logs/{sample}/{run}/choose_layers.log",
     benchmark:
@@ -66,7 +66,7 @@ rule plot_sizes:
     input:
         "results/{sample}/{run}/sizes.tsv",
     output:
-        "results/{sample}/{run}/sizes.png",
+        shown("results/{sample}/{run}/sizes.png"),
         "results/{sample}/{run}/sizes.pdf",
     log:
         "logs/{sample}/{run}/plot_sizes.log",
