@@ -37,6 +37,7 @@ NAMES = (
     "faults",
     "report",
     "gpu",
+    "planted_layers",
 )
 
 
