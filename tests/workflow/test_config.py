@@ -492,9 +492,11 @@ def test_the_config_offers_what_the_library_takes():
     keys = {path: node.get("default") for path, node in schema.all_keys()}
     library = {field.name: field.default for field in fields(LayerOptions)}
     run = load(MINIMAL).runs["main"]
-    assert set(run) - {"layers", "sizes", "search"} | {"rank", "threads", *OF_SAMPLE} == set(
-        library
-    )
+    assert set(run) - {"layers", "sizes", "search", "checkpoint_minutes"} | {
+        "rank",
+        "threads",
+        *OF_SAMPLE,
+    } == set(library)
     # `auto` is the config's own: which normalization is best, and whether a consensus is sought,
     # depends on the sample, which loss on the programs. Columns of `obs` are the sample's.
     decided = {"rank", "threads", *OF_SAMPLE, "loss", "device", "consensus", *RAW_COUNTS}

@@ -48,7 +48,9 @@ def test_everything_runs_once(stubbed: Workflow, done: Workflow):
             id="second run",
         ),
         # Where it is computed does not change the result.
-        pytest.param({"device": "auto", "data_mem_size": 10}, {}, id="device"),
+        pytest.param(
+            {"device": "auto", "data_mem_size": 10, "checkpoint_minutes": 0}, {}, id="device"
+        ),
         # Spelled differently, but the same.
         pytest.param({"epochs": [5, 5], "lr": "auto", "runs": None}, {}, id="nothing"),
     ],

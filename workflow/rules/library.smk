@@ -42,7 +42,8 @@ FOLDER = own_folder(workflow.current_basedir.join("../.."))
 # The one place that makes the library importable: for the Snakefile, in every job's parse of it,
 # and for scripts, also under an environment of their own.
 sys.path.insert(0, str(FOLDER / "workflow" / "lib"))
-from nmf_workflow.environment import pass_on, quote_interpreter
+from nmf_workflow.environment import outlive_warnings, pass_on, quote_interpreter
 
 pass_on(sys.path[0])
 quote_interpreter()
+outlive_warnings()

@@ -27,6 +27,7 @@ for number in range(1, depth(CONFIG) + 1):
         params:
             options=PLAN.layer(number),
             where=PLAN.where(number),
+            checkpoint_minutes=PLAN.checkpoint_minutes,
             version=VERSION,
         script:
             "../scripts/train_layer.py"

@@ -26,6 +26,7 @@ from neuralNMF.options import POISSON, LayerOptions, rank_in_memory
 from neuralNMF.poisson.fit import fit_poisson
 from neuralNMF.projection.settle import settle
 from neuralNMF.threads import threads_of_a_fit
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.loop import Training
@@ -58,6 +59,7 @@ def fit_layer(
     progress: bool = True,
     warn: bool = True,
     exact_usage: bool = True,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Model:
     """Add a layer of programs to a model, and train.
 
@@ -84,6 +86,9 @@ def fit_layer(
     exact_usage : bool
         Whether the fit ends with the usage at its minimum for the programs. Without, it is that of
         the last epoch, which will do where the programs alone are asked for.
+    checkpoint : Checkpoint
+        Keeps the state of the fit while it runs; what it kept of an interrupted one is gone on
+        with.
 
     Returns
     -------
@@ -117,6 +122,7 @@ def fit_layer(
             programs,
             batches,
             exact_usage,
+            checkpoint,
         )
         try:
             model = _fit(context)
@@ -311,10 +317,15 @@ def _info(
         "status_text": fitted.trained.status.value,
         "options": options.plain(),
         "layer_options": [*earlier, options.plain()],
-        "versions": {
-            "neuralNMF": __version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes a fit, by name."""
+    return {
+        "neuralNMF": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }

@@ -1,7 +1,9 @@
 """The environment that jobs and scripts inherit."""
 
+import contextlib
 import os
 import shlex
+import signal
 import sys
 
 # As it was before `quote_interpreter`.
@@ -28,3 +30,13 @@ def quote_interpreter() -> None:
     like is its own quotation, and stays.
     """
     sys.executable = shlex.quote(INTERPRETER)
+
+
+def outlive_warnings() -> None:
+    """Let Snakemake, and jobs that do not listen to it, go on where a cluster warns by SIGUSR1.
+
+    It is sent to all processes of a job before its time is over; of these only a fit has something
+    to keep.
+    """
+    with contextlib.suppress(ValueError):  # signals belong to the main thread
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -459,6 +459,11 @@ class Plan:
 
         return options
 
+    def checkpoint_minutes(self, wildcards: Wildcards, input: Any) -> float:
+        """How often the state of a run's fits is kept; changes no result, so as in `where`."""
+        minutes: float = self.config.runs[wildcards.run]["checkpoint_minutes"]
+        return minutes
+
     def environment(self, number: int) -> Callable[[Wildcards], str]:
         """The conda environment of one layer's fit, as seen from ``workflow/rules``."""
 

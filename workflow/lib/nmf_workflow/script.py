@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from neuralNMF.errors import NeuralNMFError
 
@@ -23,7 +23,48 @@ STOPPING = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
 class Stopped(BaseException):
-    """The process was told to end, by the signal of this name."""
+    """The process was told to end, by the signal of this name; and what is kept of its work."""
+
+    def __init__(self, name: str, kept: str = "nothing half-written is left") -> None:
+        super().__init__(name)
+        self.kept = kept
+
+
+class Signals:
+    """Ends the process by `Stopped` where it is told to, or at a good moment soon after.
+
+    `neuralNMF.training.checkpoints.Stop` says what is asked of it. Told twice, it does not wait.
+    """
+
+    def __init__(self) -> None:
+        self._waits = False
+        self._name: str | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        """Take a signal."""
+        told_before, self._name = self.asked, signal.Signals(number).name
+        if told_before or not self._waits:
+            raise Stopped(self._name)
+
+    @property
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._name is not None
+
+    @contextlib.contextmanager
+    def later(self) -> Iterator[None]:
+        """For as long as it lasts, the first signal waits until its end."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self._name is not None:
+            raise Stopped(self._name)
+
+    def now(self, kept: str) -> NoReturn:
+        """End, with what is kept."""
+        raise Stopped(str(self._name), kept)
 
 
 class LogFile(logging.FileHandler):
@@ -76,9 +117,7 @@ def run(main: Callable[[Any], None], snakemake: Any) -> None:
         logger.error("%s", error)
         sys.exit(1)
     except Stopped as stop:
-        logger.error(
-            "stopped by %s: nothing half-written is left; start the workflow again to go on.", stop
-        )
+        logger.error("stopped by %s: %s; start the workflow again to go on.", stop, stop.kept)
         sys.exit(128 + signal.Signals[str(stop)])
     except Exception as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
@@ -105,15 +144,19 @@ class AboveBars(logging.StreamHandler[TextIO]):
 
 
 @contextlib.contextmanager
-def told_to_stop() -> Iterator[None]:
-    """Raise `Stopped` where the process is told to end, so that what is half-written goes."""
+def told_to_stop(*others: str) -> Iterator[Signals]:
+    """Raise `Stopped` where the process is told to end, so that what is half-written goes.
 
-    def stop(number: int, _: FrameType | None) -> None:
-        raise Stopped(signal.Signals(number).name)
-
-    before = {name: signal.signal(getattr(signal, name), stop) for name in STOPPING}
+    Parameters
+    ----------
+    *others
+        Names of further signals that tell so.
+    """
+    stop = Signals()
+    names = (*STOPPING, *others)
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
     try:
-        yield
+        yield stop
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from neuralNMF.consensus.gain import held_out_gains
 from neuralNMF.consensus.groups import grouped
 from neuralNMF.consensus.parts import cells_of, halves, model_of_cells
 from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
-from neuralNMF.fit import fit_layer
+from neuralNMF.fit import fit_layer, versions
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.batch_factors import learn_batches
@@ -23,6 +24,7 @@ from neuralNMF.options import COARSER, LayerOptions
 from neuralNMF.progress import bar
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import threads_of_a_fit
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ class Probe:
     counts: sp.csr_matrix
     obs: pd.DataFrame
 
-    def layers(self, model: Model, options: LayerOptions) -> list[Found]:
-        """Every layer of a model, by the usage that its programs have in these cells."""
+    def layers(self, model: Model, options: LayerOptions) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of every layer of a model, the usage of these cells (n, k) and the programs (k, M)."""
         with threads_of_a_fit(options.threads) as threads:
             held = held_programs(model, threads=threads)
             usage = held.usage(held.prepared(self.counts, self.obs)).theta
@@ -60,7 +62,7 @@ class Probe:
         scale = model.var["gene_scale"].to_numpy()
         for number, beta in enumerate(model.betas):
             usage = usage if number == 0 else usage @ model.thetas[number]
-            layers.append(Found(usage, beta / scale))
+            layers.append((usage, beta / scale))
         return layers
 
 
@@ -72,6 +74,7 @@ def add_layer(
     batches: Batches | None = None,
     gains: bool = True,
     progress: bool = True,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Model:
     """Add a layer of programs to a model: by one fit, or by the consensus of several.
 
@@ -86,6 +89,9 @@ def add_layer(
         As for `fit_layer`.
     gains : bool
         Whether the programs' held-out gains are measured too, where halves are looked at.
+    checkpoint : Checkpoint
+        Keeps the state of the fits while they run; what it kept of the same fits that were
+        interrupted is gone on with. Whoever saves the model removes it.
 
     Returns
     -------
@@ -97,8 +103,11 @@ def add_layer(
     InputError, DeviceError
         As `fit_layer`.
     """
+    checkpoint.belongs_to(fit_key(dataset, previous, options))
     if not options.consensus:
-        return fit_layer(dataset, previous, options, batches=batches, progress=progress)
+        return fit_layer(
+            dataset, previous, options, batches=batches, progress=progress, checkpoint=checkpoint
+        )
     depth = 1 if previous is None else len(previous.thetas) + 1
     if dataset.shape[0] < max(_FEWEST_CELLS, _CELLS_A_PROGRAM * options.rank):
         _log.warning(
@@ -107,7 +116,9 @@ def add_layer(
             dataset.shape[0],
             options.rank,
         )
-        return fit_layer(dataset, previous, options, batches=batches, progress=progress)
+        return fit_layer(
+            dataset, previous, options, batches=batches, progress=progress, checkpoint=checkpoint
+        )
     if previous is None and batches is None and options.batch is not None:
         # All fits have the same: of half of the cells they would be those of a part of a batch.
         with threads_of_a_fit(options.threads) as threads:
@@ -116,7 +127,7 @@ def add_layer(
     probe = _probe(dataset, rng)
     most = most_programs(previous, options.rank)
     pairs, starts = _fits_of_halves(
-        dataset, previous, replace(options, rank=most), batches, probe, rng, progress
+        dataset, previous, replace(options, rank=most), batches, probe, rng, progress, checkpoint
     )
     newest = [fit[-1] for pair in pairs for fit in pair]
     programs = grouped(
@@ -125,9 +136,15 @@ def add_layer(
         most_programs(previous, options.rank),
     )
     model = fit_layer(
-        dataset, previous, options, programs=programs, batches=batches, progress=progress
+        dataset,
+        previous,
+        options,
+        programs=programs,
+        batches=batches,
+        progress=progress,
+        checkpoint=checkpoint,
     )
-    found = probe.layers(model, options)
+    found = [Found(usage, programs) for usage, programs in probe.layers(model, options)]
     model.replication = replication_table(found, pairs, starts)
     if gains:
         with threads_of_a_fit(options.threads) as threads:
@@ -164,6 +181,16 @@ def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:
     return Probe(sample_rows(dataset, chosen), dataset.obs.iloc[chosen])
 
 
+def fit_key(dataset: Dataset, previous: Model | None, options: LayerOptions) -> dict[str, Any]:
+    """What a checkpoint tells one fit from another by: all that its result depends on."""
+    return {
+        "data set": dataset.fingerprint(),
+        "layers before": None if previous is None else previous.fingerprint(),
+        "options": options.plain(),
+        "versions": versions(),
+    }
+
+
 _Pairs = list[tuple[list[Found], list[Found]]]
 
 
@@ -175,6 +202,7 @@ def _fits_of_halves(
     probe: Probe,
     rng: np.random.Generator,
     progress: bool,
+    checkpoint: Checkpoint,
 ) -> tuple[_Pairs, _Pairs]:
     """Fits of both halves of every split; and of the first half from other starts, in pairs."""
     splits = halves(dataset.shape[0], SPLITS, rng)
@@ -183,27 +211,37 @@ def _fits_of_halves(
     options = replace(options, min_support=options.min_support / 2, data_mem_size=None)
     with bar("halves of the cells", "fit", 2 * SPLITS + _RESTARTS, shown=progress) as fits:
 
-        def found(cells: np.ndarray, number: int) -> list[Found]:
-            before = None if previous is None else model_of_cells(previous, cells)
-            own = replace(options, seed=options.seed + _STRIDE * number)
-            _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
-            # Its usage is that of the probe's cells, by its programs.
-            fit = fit_layer(
-                cells_of(dataset, cells),
-                before,
-                own,
-                batches=batches,
-                progress=False,
-                warn=False,
-                exact_usage=False,
-            )
-            fits.update()
-            return probe.layers(fit, options)
+        def found(cells: np.ndarray, number: int, name: str) -> list[Found]:
+            kept = checkpoint.part(f"half_{number}{name}")
 
-        pairs = [(found(a, split), found(b, split)) for split, (a, b) in enumerate(splits, start=1)]
+            def of_half() -> dict[str, Any]:
+                before = None if previous is None else model_of_cells(previous, cells)
+                own = replace(options, seed=options.seed + _STRIDE * number)
+                _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
+                # Its usage is that of the probe's cells, by its programs.
+                fit = fit_layer(
+                    cells_of(dataset, cells),
+                    before,
+                    own,
+                    batches=batches,
+                    progress=False,
+                    warn=False,
+                    exact_usage=False,
+                    checkpoint=kept,
+                )
+                return {"layers": probe.layers(fit, options)}
+
+            layers = kept.result(of_half)["layers"]
+            fits.update()
+            return [Found(usage, programs) for usage, programs in layers]
+
+        pairs = [
+            (found(a, split, "a"), found(b, split, "b"))
+            for split, (a, b) in enumerate(splits, start=1)
+        ]
         first = pairs[0][0]
         others = range(SPLITS + 1, SPLITS + 1 + _RESTARTS)
-        return pairs, [(first, found(splits[0][0], number)) for number in others]
+        return pairs, [(first, found(splits[0][0], number, "a")) for number in others]
 
 
 def _tell(model: Model, options: LayerOptions) -> None:

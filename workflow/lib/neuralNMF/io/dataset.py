@@ -4,6 +4,7 @@ docs/architecture.md has the layout, under "Dataset".
 """
 
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +98,13 @@ class Dataset:
         """The genes that are found in each of some cells, by number."""
         for cell in cells.tolist():
             yield self.part(int(self.indptr[cell]), int(self.indptr[cell + 1]))[0]
+
+    def fingerprint(self) -> int:
+        """A CRC-32 of the whole file, from the checksums in it; of its counts where it has none."""
+        if self.stored is not None and self.stored.sums is not None:
+            return zlib.crc32(self.stored.sums.sums.tobytes())
+        indices, data = self.map()
+        return zlib.crc32(data.data, zlib.crc32(indices.data, zlib.crc32(self.indptr.data)))
 
     def release(self) -> None:
         """Give mapped pages back to the system, where it can; the map stays valid."""

@@ -4,7 +4,9 @@ Glossary: N cells, M genes, L layers, k_l programs of layer l, k_0 = N.
 """
 
 import json
+import zlib
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,11 @@ class Model:
     def usages(self) -> list[np.ndarray]:
         """U_l = Theta_1 ... Theta_l (N, k_l) for each layer; U_1 is Theta_1 itself."""
         return list(accumulate(self.thetas, np.matmul))
+
+    def fingerprint(self) -> int:
+        """A CRC-32 of all factors."""
+        parts = [*self.thetas, *self.betas]
+        return reduce(lambda crc, part: zlib.crc32(np.ascontiguousarray(part).data, crc), parts, 0)
 
     def check(self) -> None:
         """Raise InputError if the parts do not fit together."""

@@ -26,7 +26,7 @@ from neuralNMF.solvers.nnls import DEPENDENT, nnls
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
-from neuralNMF.training.loop import Training
+from neuralNMF.training.stage import Start
 from neuralNMF.training.supported import Round, train_supported
 
 
@@ -47,7 +47,6 @@ def fit_least_squares(context: FitContext) -> Fitted:
     normalization = options.normalize, options.transform, options.gene_power
     scaling = fit_scaling(context.dataset, *normalization, precision, context.batches)
     products = dataset_products(context.dataset, scaling, context.place, options.data_mem_size)
-    thetas, started = _start(context, scaling, products)
 
     def run(
         thetas: list[Tensor], _: list[Tensor], joint: bool, epochs: int, lost: bool
@@ -69,7 +68,9 @@ def fit_least_squares(context: FitContext) -> Fitted:
             programs_t = _programs_of_usage(products, thetas, programs_t[-1])
         return Round(solved, thetas, programs_t, record)
 
-    trained, record, joint = train_supported(run, thetas, [], options, context.supports())
+    trained, started, record, joint = train_supported(
+        run, lambda: _start(context, scaling, products), context
+    )
     error = trained.result.error.item()
     return Fitted(
         trained.thetas,
@@ -86,16 +87,13 @@ def fit_least_squares(context: FitContext) -> Fitted:
     )
 
 
-def _start(
-    context: FitContext, scaling: Scaling, products: Products
-) -> tuple[list[Tensor], Training | None]:
-    """The parameters that training starts from, and the record of the first layer's start."""
+def _start(context: FitContext, scaling: Scaling, products: Products) -> Start:
     options, previous, generator = context.options, context.previous, context.generator
     if previous is None:
         if options.init == "random" and context.programs is None:
             shape = (products.shape[0], context.rank)
             theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
-            return [theta], None
+            return Start([theta], [])
         programs_t = _flat_programs(context, scaling, products)
         theta, started = pretrain_first(
             programs_t,
@@ -104,7 +102,7 @@ def _start(
             patience=options.patience,
             progress=context.progress,
         )
-        return [theta], started
+        return Start([theta], [], started)
     thetas = unit_usages(
         [
             torch.as_tensor(previous.thetas[0]).to(device=products.device, dtype=products.dtype),
@@ -113,19 +111,21 @@ def _start(
     )
     if context.programs is not None:
         given = _flat_programs(context, scaling, products)
-        return [*thetas, of_programs(given, products.sums(_last_usage(thetas, products)))], None
+        theta = of_programs(given, products.sums(_last_usage(thetas, products)))
+        return Start([*thetas, theta], [])
     if options.init == "random":
         shape = (thetas[-1].shape[1], context.rank)
-        return [*thetas, random_theta(*shape, generator, dtype=torch.float64)], None
+        theta = random_theta(*shape, generator, dtype=torch.float64)
+        return Start([*thetas, theta], [])
     lengths = np.linalg.norm(previous.usages[-1], axis=0)
     programs = torch.as_tensor(previous.betas[-1] * lengths[:, None], dtype=torch.float64)
     candidates = merged(programs, context.rank, generator)
     if options.loss != "nested":
-        return [*thetas, candidates[0]], None
+        return Start([*thetas, candidates[0]], [])
     usage = _last_usage(thetas, products)
     sums = products.sums(usage)
     candidates.append(of_programs(_flat_programs(context, scaling, products), sums))
-    return [*thetas, best_nested(candidates, usage, sums, products)], None
+    return Start([*thetas, best_nested(candidates, usage, sums, products)], [])
 
 
 def _last_usage(thetas: list[Tensor], products: Products) -> Tensor:

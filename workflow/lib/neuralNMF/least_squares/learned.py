@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,13 @@ class LearnedNMF(nn.Module):
 
     def settle(self, sums: Sums | None = None) -> None:
         """Do nothing: the loss does not ask for a scale."""
+
+    def memory(self) -> dict[str, Any]:
+        """Nothing: nothing is solved."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See `training.loop.Network`."""
 
     @torch.no_grad()
     def curvatures(self, evaluated: Pass) -> list[tuple[Tensor | None, Tensor]]:

@@ -198,16 +198,26 @@ class NeuralNMF(nn.Module):
         if self.loss == "energy":
             self._to_unit_length(sums)
 
+    def memory(self) -> dict[str, Any]:
+        """Where the next solves begin: see `training.loop.Network`."""
+        return {"supports": [start.support for start in self._starts]}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See `training.loop.Network`."""
+        for start, support in zip(self._starts, memory["supports"], strict=True):
+            start.support = support
+
     @torch.no_grad()
     def _to_unit_length(self, sums: Sums | None) -> None:
         first = self.thetas[0]
         lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
-        first.mul_(lengths.to(device=first.device, dtype=first.dtype))
+        # Not in place: what training started from is left as it is.
+        first.data = first.data * lengths.to(device=first.device, dtype=first.dtype)
         if sums is not None:
             sums.gram *= lengths[:, None] * lengths
             sums.cross *= lengths
         for theta in self._later:
-            theta.mul_(_inverse_lengths(theta.T @ theta))
+            theta.data = theta.data * _inverse_lengths(theta.T @ theta)
 
     @torch.no_grad()
     def curvatures(self, evaluated: Pass) -> list[tuple[Tensor | None, Tensor]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
 from neuralNMF.solvers.extrapolation import Extrapolation
 from neuralNMF.training.gradients import gradient_of
-from neuralNMF.training.loop import Optimizer
+from neuralNMF.training.loop import Optimizer, copied_into
 from neuralNMF.training.projected import Projected
 
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
@@ -97,6 +98,7 @@ class Auto:
         self._model: _Model | None = None
         self._half = torch.tensor(0.5, dtype=torch.float64)
         self._sums = products.sums(network.thetas[0].detach()) if sums is None else sums
+        self._memory: dict[str, Any] = {}
         self.found = self._evaluate([factor.data for factor in self._trained], self._sums)
 
     def epoch(self) -> bool:
@@ -131,6 +133,32 @@ class Auto:
         self.found, self._sums, self._model = evaluated, sums, None
         self._damping = max(self._least_damping, self._damping / 1.2)
         return True
+
+    def state(self) -> dict[str, Any]:
+        """See `training.loop.Optimizer`."""
+        return {
+            "factors": [factor.detach() for factor in self._network.factors],
+            "last": self._last,
+            "sums": [self._sums.gram.detach(), self._sums.cross.detach()],
+            "damping": self._damping,
+            "extrapolation": asdict(self._extrapolation),
+            "memory": self._memory,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """See `training.loop.Optimizer`."""
+        copied_into(self._network.factors, state["factors"])
+        self._last = None
+        if state["last"] is not None:
+            pairs = zip(state["last"], self._trained, strict=True)
+            self._last = [torch.from_numpy(value).to(factor.device) for value, factor in pairs]
+        if self._moves_cells:  # those of a held Theta_1 are known, and so is what follows from them
+            self._sums = Sums(*map(torch.from_numpy, state["sums"]))
+        self._damping = state["damping"]
+        self._extrapolation = Extrapolation(**state["extrapolation"])
+        self._model = None
+        self._network.recall(state["memory"])
+        self.found = self._measured(self._sums)
 
     def _around(self) -> _Model:
         # Not by an argument of `backward`, for which torch imports SymPy: a second a process.
@@ -194,6 +222,10 @@ class Auto:
     def _evaluate(self, values: Sequence[Tensor], sums: Sums) -> Pass:
         self._put(values)
         self._network.settle(sums)
+        return self._measured(sums)
+
+    def _measured(self, sums: Sums) -> Pass:
+        self._memory = self._network.memory()
         gram = sums.gram.requires_grad_(self._moves_cells)
         cross = sums.cross.requires_grad_(self._moves_cells)
         return self._network.evaluate(gram, cross, self._products.square_sum)

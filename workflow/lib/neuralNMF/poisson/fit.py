@@ -21,7 +21,6 @@ from neuralNMF.poisson.optimize import Multiplicative
 from neuralNMF.poisson.pmf import PmfPoisson
 from neuralNMF.poisson.posterior import GammaPrior
 from neuralNMF.poisson.starts import (
-    Start,
     first_start,
     later_start,
     lifted,
@@ -34,6 +33,7 @@ from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
 from neuralNMF.training.loop import Optimizer
 from neuralNMF.training.projected import Projected
+from neuralNMF.training.stage import Start
 from neuralNMF.training.supported import Round, train_supported
 
 _PROGRAM_PASSES, _USAGE_PASSES = 20, 60
@@ -54,7 +54,6 @@ def fit_poisson(context: FitContext) -> Fitted:
     labels = None if options.guide == 0 else dataset_labels(dataset, options.labels)
     scaling = count_scaling(dataset, context.batches)
     counts = dataset_counts(dataset, scaling, context.place, options.data_mem_size)
-    start = _start(context, scaling, counts, labels)
 
     def run(
         thetas: list[Tensor], programs_t: list[Tensor], joint: bool, epochs: int, lost: bool
@@ -71,8 +70,8 @@ def fit_poisson(context: FitContext) -> Fitted:
         thetas = [theta.detach() for theta in network.thetas]
         return Round(network, thetas, _programs(network, counts), record)
 
-    trained, record, joint = train_supported(
-        run, start.thetas, start.programs_t, options, context.supports()
+    trained, started, record, joint = train_supported(
+        run, lambda: _start(context, scaling, counts, labels), context
     )
     network, thetas, programs_t = trained.result, trained.thetas, trained.programs_t
     of_layer_1 = network.behind(programs_t[-1])[0].detach()
@@ -82,7 +81,7 @@ def fit_poisson(context: FitContext) -> Fitted:
     return Fitted(
         thetas,
         programs_t,
-        start.record,
+        started,
         record,
         joint,
         1.0 / np.where(counts.scale > 0, counts.scale, 1.0),

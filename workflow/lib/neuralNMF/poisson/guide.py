@@ -80,6 +80,22 @@ class Guide:
             ]
         return value
 
+    def memory(self) -> dict[str, Tensor]:
+        """The classifier that the next penalty begins from; nothing before the first."""
+        if self._classifier is None:
+            return {}
+        return {name: value.clone() for name, value in self._classifier.state_dict().items()}
+
+    def recall(self, memory: dict[str, np.ndarray], usage: Tensor) -> None:
+        """Begin the next penalty from what `memory` gave, as for usage (n, k) like this."""
+        self._classifier = None
+        if memory:
+            rank, classes = memory["weight"].shape
+            self._classifier = self._new(rank, classes, usage)
+            self._classifier.load_state_dict(
+                {name: torch.from_numpy(value) for name, value in memory.items()}
+            )
+
     def classifier_of(self, usage: np.ndarray) -> dict[str, Any]:
         """The classifier that predicts from now on, in plain types.
 
@@ -109,18 +125,16 @@ class Guide:
         """The classifier of the labelled cells' usage, and their codes on its device."""
         codes = self._codes.to(usage.device)
         if self._classifier is None:
-            self._classifier = LabelClassifier(
-                usage.shape[1],
-                len(self.labels.classes),
-                ridge=1.0 / self._labelled.numel(),
-                device=usage.device,
-                dtype=usage.dtype,
-            )
+            self._classifier = self._new(usage.shape[1], len(self.labels.classes), usage)
         with torch.enable_grad():
             self._classifier.requires_grad_(True)
             self._classifier.fit(usage, codes, steps=steps)
         self._classifier.requires_grad_(False)
         return self._classifier, codes
+
+    def _new(self, rank: int, classes: int, usage: Tensor) -> LabelClassifier:
+        ridge = 1.0 / self._labelled.numel()
+        return LabelClassifier(rank, classes, ridge=ridge, device=usage.device, dtype=usage.dtype)
 
 
 class LabelClassifier(nn.Module):

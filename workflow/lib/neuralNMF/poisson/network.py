@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -98,6 +99,15 @@ class PoissonNetwork(nn.Module, ABC):
 
     def resume(self, posteriors: list[GammaPosterior | None]) -> None:
         """Before an evaluation: solve on from there, not from where a step that failed had led."""
+
+    def memory(self) -> dict[str, Any]:
+        """The classifier of the guide, where there is one: see `training.loop.Network`."""
+        return {} if self.guide is None else {"guide": self.guide.memory()}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See `training.loop.Network`."""
+        if self.guide is not None:
+            self.guide.recall(memory["guide"], self.thetas[0])
 
     def finish(self) -> None:
         """After training, before the programs are read for good: nothing is needed."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts
 from neuralNMF.poisson.em import TINY, extrapolated
 from neuralNMF.poisson.network import PoissonEvaluation, PoissonNetwork
 from neuralNMF.solvers.extrapolation import Extrapolation
+from neuralNMF.training.loop import copied_into
 
 _SMALLEST_STEP = 2.0**-10
 
@@ -42,6 +45,7 @@ class Multiplicative:
         self._last_plain: list[Tensor] | None = None
         self._ended = False
         self._posteriors = network.posteriors()
+        self._memory: dict[str, Any] = {}
         self.found = self._evaluate([factor.data for factor in self._trained])
         self._posteriors = network.posteriors()
 
@@ -73,6 +77,30 @@ class Multiplicative:
             return False
         self.found, self._posteriors = better, self._network.posteriors()
         return True
+
+    def state(self) -> dict[str, Any]:
+        """See `training.loop.Optimizer`."""
+        return {
+            "factors": [factor.detach() for factor in self._network.factors],
+            "last_plain": self._last_plain,
+            "step": self._step,
+            "extrapolation": asdict(self._extrapolation),
+            "memory": self._memory,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """See `training.loop.Optimizer`."""
+        copied_into(self._network.factors, state["factors"])
+        self._last_plain = None
+        if state["last_plain"] is not None:
+            pairs = zip(state["last_plain"], self._trained, strict=True)
+            self._last_plain = [torch.from_numpy(value).to(f.device) for value, f in pairs]
+        self._step = state["step"]
+        self._extrapolation = Extrapolation(**state["extrapolation"])
+        self._network.recall(state["memory"])
+        self._posteriors = self._network.posteriors()
+        self.found = self._evaluate([factor.data for factor in self._trained])
+        self._posteriors = self._network.posteriors()
 
     def _beyond(
         self, plain: list[Tensor], last: list[Tensor], before: list[Tensor], level: float
@@ -115,4 +143,5 @@ class Multiplicative:
     def _evaluate(self, values: Sequence[Tensor]) -> PoissonEvaluation:
         self._put(values)
         self._network.resume(self._posteriors)
+        self._memory = self._network.memory()
         return self._network(self._counts)

@@ -120,6 +120,22 @@ class PmfPoisson(PoissonNetwork):
         for state, posterior in zip(self.states, posteriors, strict=True):
             state.posterior = posterior
 
+    def memory(self) -> dict[str, Any]:
+        """The posteriors as well: see `training.loop.Network`."""
+        posteriors = [None if found is None else vars(found) for found in self.posteriors()]
+        steps = [state.steps for state in self.states]
+        return super().memory() | {"posteriors": posteriors, "steps": steps}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """See `training.loop.Network`."""
+        super().recall(memory)
+        parts = zip(self.states, memory["posteriors"], memory["steps"], strict=True)
+        for state, posterior, steps in parts:
+            state.steps, state.posterior = steps, None
+            if posterior is not None:
+                arrays = {name: torch.from_numpy(value) for name, value in posterior.items()}
+                state.posterior = GammaPosterior(**arrays)
+
     def finish(self) -> None:
         """Lets the posteriors converge when the programs are read the next time."""
         for state in self.states:

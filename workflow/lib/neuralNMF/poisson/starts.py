@@ -6,8 +6,6 @@ For the first layer of the counts, for a later one of the expected counts of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,30 +18,11 @@ from neuralNMF.poisson.em import TINY, KlResult, kl_nmf, unit_columns, usage_giv
 from neuralNMF.poisson.labels import Labels, class_shares, start_from_labels
 from neuralNMF.progress import bar
 from neuralNMF.training.loop import Status, Training
+from neuralNMF.training.stage import Start
 
 # Starts of the first layer from singular vectors, and as many random ones.
 _OF_EACH_KIND = 3
 _USAGE_PASSES, _LATER_PASSES, _GIVEN_PASSES = 10, 5, 30
-
-
-@dataclass
-class Start:
-    """The factors of all layers before training.
-
-    Attributes
-    ----------
-    thetas : list of Tensor
-        Theta_1 (N, k_1) on the device and in the precision of the counts; Theta_l (k_{l-1}, k_l),
-        l = 2 ... L, float64 on the host.
-    programs_t : list of Tensor
-        beta_l transposed (M, k_l), l = 1 ... L, float64 on the host, columns at sum one.
-    record : Training, optional
-        Of the fit that the first layer's start came from.
-    """
-
-    thetas: list[Tensor]
-    programs_t: list[Tensor]
-    record: Training | None = None
 
 
 def random_start(counts: Counts, rank: int, generator: torch.Generator) -> Start:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from neuralNMF.evidence.support import layer_supports
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.options import LayerOptions
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 from neuralNMF.training.loop import Network, Optimizer, Training, train
+from neuralNMF.training.stage import Stage, Start
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class FitContext:
         The factors of the cells' batches; None where there are none.
     exact_usage : bool
         Whether the fit ends with the usage at its minimum for the programs.
+    checkpoint : Checkpoint
+        Is told where the fit stands, and knows where an interrupted one stood.
     """
 
     dataset: Dataset
@@ -50,6 +55,7 @@ class FitContext:
     programs: np.ndarray | None = None
     batches: Batches | None = None
     exact_usage: bool = True
+    checkpoint: Checkpoint = NOTHING_KEPT
 
     @property
     def depth(self) -> int:
@@ -70,6 +76,22 @@ class FitContext:
         if self.previous is None or self.options.min_support <= 0:
             return [np.zeros(k) for k in ([] if self.previous is None else self.previous.layers)]
         return layer_supports(self.previous.thetas)
+
+    def begun(self, start: Callable[[], Start]) -> Stage:
+        """What training begins from: where the fit was interrupted, or else at its ``start``."""
+        kept = self.checkpoint.stage()
+        if kept is None:
+            found = start()
+            newest = np.zeros(found.thetas[-1].shape[1])
+            return Stage(found, self.options.joint, [*self.supports(), newest])
+        self.generator.set_state(torch.from_numpy(kept["generator"]))
+        return Stage.of_plain(kept, self.place.device)
+
+    def enter(self, stage: Stage) -> None:
+        """Tell the checkpoint that the training of a stage begins."""
+        self.checkpoint.begin(
+            stage.number, lambda: stage.plain() | {"generator": self.generator.get_state()}
+        )
 
     def train(self, network: Network, optimizer: Optimizer, epochs: int) -> Training:
         """Train all layers together, with the limits that the options set.
@@ -97,4 +119,5 @@ class FitContext:
             keep_best=options.optimizer != "auto",
             name=f"layer {self.depth}",
             progress=self.progress,
+            checkpoint=self.checkpoint,
         )

@@ -7,12 +7,15 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from neuralNMF.errors import NeuralNMFError
 from neuralNMF.progress import bar
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY = 10
@@ -45,6 +48,12 @@ class Network(Protocol):
     def factors(self) -> Sequence[Tensor]:
         """All parameters that training may change."""
 
+    def memory(self) -> dict[str, Any]:
+        """What the next evaluation begins from, beside the factors: tensors and plain types."""
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Let the next evaluation begin from what `memory` gave, with arrays for tensors."""
+
 
 class Optimizer(Protocol):
     """A way to lower the loss of a network."""
@@ -55,6 +64,12 @@ class Optimizer(Protocol):
 
     def epoch(self) -> bool:
         """Run one epoch; return False where no step lowers the loss any further."""
+
+    def state(self) -> dict[str, Any]:
+        """All that the next epoch depends on, the factors included: tensors and plain types."""
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave, with arrays for tensors, to the same bytes."""
 
 
 @dataclass
@@ -98,6 +113,7 @@ def train(
     keep_best: bool = True,
     name: str = "",
     progress: bool = False,
+    checkpoint: Checkpoint = NOTHING_KEPT,
 ) -> Training:
     """Run up to ``epochs`` epochs; leave the network at the best point that was seen.
 
@@ -122,6 +138,8 @@ def train(
         For the log and the progress bar; with none, nothing is logged.
     progress : bool
         Whether to show a progress bar.
+    checkpoint : Checkpoint
+        Is told of every epoch; training that it kept is gone on with.
 
     Returns
     -------
@@ -133,34 +151,67 @@ def train(
     NeuralNMFError
         Where the loss is not finite.
     """
-    result = Training(Status.LIMIT)
-    best: list[Tensor] = []
-    lows: list[float] = []
-    with bar(name, "epoch", epochs, shown=progress) as drawn:
-        for epoch in range(epochs + 1):
-            if epoch > 0:
-                if not optimizer.epoch():
-                    result.status = Status.MINIMUM
-                    break
-                drawn.update()
-            loss, mse = _figures(optimizer.found, entries, name, epoch)
-            result.loss.append(loss)
-            result.mse.append(mse)
-            if keep_best and (not lows or loss < lows[-1]):
-                best = [theta.detach().clone() for theta in network.factors]
-            lows.append(min(loss, lows[-1]) if lows else loss)
-            error = f", mse {mse:.8g}" if math.isfinite(mse) else ""
-            drawn.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
-            if name and epoch % _LOG_EVERY == 0:
-                _log.info("%s epoch %d: loss %.8g%s", name, epoch, loss, error)
-            if epoch >= patience and lows[-1 - patience] - lows[-1] <= tol * lows[-1 - patience]:
-                result.status = Status.CONVERGED
+    result, best = Training(Status.LIMIT), list[Tensor]()
+
+    def look(drawn: Any) -> None:
+        loss, mse = _figures(optimizer.found, entries, name, len(result.loss))
+        if keep_best and loss < min(result.loss, default=math.inf):
+            best[:] = [theta.detach().clone() for theta in network.factors]
+        result.loss.append(loss)
+        result.mse.append(mse)
+        error = f", mse {mse:.8g}" if math.isfinite(mse) else ""
+        drawn.set_postfix_str(f"loss {loss:.6g}{error}", refresh=False)
+        if name and result.epochs % _LOG_EVERY == 0:
+            _log.info("%s epoch %d: loss %.8g%s", name, result.epochs, loss, error)
+
+    def state() -> dict[str, Any]:
+        return {
+            "optimizer": optimizer.state(),
+            "best": best,
+            "loss": result.loss,
+            "mse": result.mse,
+        }
+
+    with bar(name, "epoch", epochs, shown=progress) as drawn, checkpoint.running():
+        kept = checkpoint.training()
+        if kept is None:
+            look(drawn)
+        else:
+            optimizer.resume(kept["optimizer"])
+            best = [torch.from_numpy(value) for value in kept["best"]]
+            result.loss, result.mse = kept["loss"], kept["mse"]
+            drawn.update(result.epochs)
+            _log.info("%s goes on after epoch %d.", name, result.epochs)
+        while True:
+            if epochs > 0:
+                checkpoint.after_epoch(f"epoch {result.epochs} of {name}", state)
+            if _ended(result, epochs, tol, patience):
                 break
-    for theta, kept in zip(network.factors, best, strict=False):
-        theta.data = kept
+            if not optimizer.epoch():
+                result.status = Status.MINIMUM
+                break
+            drawn.update()
+            look(drawn)
+    if best:
+        copied_into(network.factors, best)
     if name:
-        _log.info("%s: %s (%d epochs)", name, result.status.value, len(result.loss) - 1)
+        _log.info("%s: %s (%d epochs)", name, result.status.value, result.epochs)
     return result
+
+
+def copied_into(factors: Sequence[Tensor], values: Sequence[np.ndarray | Tensor]) -> None:
+    """Give factors other values, on the device that each lies on."""
+    for factor, value in zip(factors, values, strict=True):
+        factor.data = torch.as_tensor(value).to(factor.device)
+
+
+def _ended(result: Training, epochs: int, tol: float, patience: int) -> bool:
+    """Whether training has settled, and so its status says, or has come to its limit."""
+    if result.epochs >= patience:
+        before, now = min(result.loss[:-patience]), min(result.loss)
+        if before - now <= tol * before:
+            result.status = Status.CONVERGED
+    return result.status is Status.CONVERGED or result.epochs >= epochs
 
 
 def _figures(evaluated: Evaluation, entries: float, name: str, epoch: int) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
-from neuralNMF.training.loop import Evaluation, Network
+from neuralNMF.training.loop import Evaluation, Network, copied_into
 
 
 class Differentiable(Network, Protocol):
@@ -40,6 +40,8 @@ class Projected:
     ) -> None:
         self._network, self._data = network, data
         self._trained = [factor for factor in network.factors if factor.requires_grad]
+        for factor in self._trained:
+            factor.data = factor.detach().clone()  # what it started from is left as it is
         self._entries = float(data.shape[0]) * data.shape[1]
         rate = None if lr == "auto" else float(lr)
         if kind == "adam":
@@ -50,6 +52,7 @@ class Projected:
             self._steps: torch.optim.Optimizer = torch.optim.Adam(groups)
         else:
             self._steps = torch.optim.SGD(self._trained, lr=rate or 1.0)
+        self._memory = network.memory()
         self.found = network(data)
 
     def epoch(self) -> bool:
@@ -61,5 +64,31 @@ class Projected:
             for factor in self._trained:
                 factor.clamp_min_(0)
         self._network.settle()
+        self._memory = self._network.memory()
         self.found = self._network(self._data)
         return True
+
+    def state(self) -> dict[str, Any]:
+        """See `training.loop.Optimizer`."""
+        return {
+            "factors": [factor.detach() for factor in self._network.factors],
+            "memory": self._memory,
+            "rates": [group["lr"] for group in self._steps.param_groups],
+            "moments": [self._steps.state.get(factor, {}) for factor in self._trained],
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """See `training.loop.Optimizer`."""
+        copied_into(self._network.factors, state["factors"])
+        for group, rate in zip(self._steps.param_groups, state["rates"], strict=True):
+            group["lr"] = rate
+        for factor, moments in zip(self._trained, state["moments"], strict=True):
+            if moments:
+                self._steps.state[factor] = {
+                    # Adam counts its steps on the host.
+                    name: torch.from_numpy(value).to("cpu" if name == "step" else factor.device)
+                    for name, value in moments.items()
+                }
+        self._memory = state["memory"]
+        self._network.recall(self._memory)
+        self.found = self._network(self._data)

@@ -7,7 +7,7 @@ cells of the same kind, and they take the place of programs that are (docs/metho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from neuralNMF.evidence.support import layer_supports
-from neuralNMF.options import LayerOptions
+from neuralNMF.training.context import FitContext
 from neuralNMF.training.loop import Training, joined
+from neuralNMF.training.stage import Stage, Start
 
 Trained = TypeVar("Trained")
 # Of few cells, no more are asked for than this share of them.
@@ -93,11 +94,9 @@ def supported(supports: Sequence[np.ndarray], least: float) -> list[Tensor]:
 
 def train_supported(
     run: Callable[[list[Tensor], list[Tensor], bool, int, bool], Round[Trained]],
-    thetas: list[Tensor],
-    programs_t: list[Tensor],
-    options: LayerOptions,
-    before: Sequence[np.ndarray] = (),
-) -> tuple[Round[Trained], Training, bool]:
+    start: Callable[[], Start],
+    context: FitContext,
+) -> tuple[Round[Trained], Training | None, Training, bool]:
     """Train, give up the programs that too few cells carry, and train on without them.
 
     A few cells far from all others draw a program to themselves. Once it is given up they may draw
@@ -111,42 +110,48 @@ def train_supported(
         Of (thetas, programs_t, joint, epochs, lost): trains all layers from these factors for so
         many epochs, or without ``joint`` the last layer alone; ``lost``: programs that these
         factors had have been given up.
-    thetas, programs_t : list of Tensor
-        To start from.
-    options : LayerOptions
-    before : sequence of ndarray, (k_l,) each
-        Supports of the programs of the earlier layers.
+    start : callable
+        Finds what to start from.
+    context : FitContext
+        Where an interrupted fit stood, this one goes on.
 
     Returns
     -------
     trained : Round
         Whose programs all have support.
+    started : Training or None
+        Record of the start.
     record : Training
         Of all that led there.
     joint : bool
         Whether the earlier layers were trained too.
     """
-    least = support_needed(options.min_support, thetas[0].shape[0])
-    joint, records = options.joint, list[Training]()
-    supports = [*before, np.zeros(thetas[-1].shape[1])]
+    options, before = context.options, context.supports()
+    stage = context.begun(start)
+    least = support_needed(options.min_support, stage.start.thetas[0].shape[0])
     while True:
+        context.enter(stage)
+        records, joint, given = stage.records, stage.joint, stage.start
         epochs = max(0, options.epochs - sum(record.epochs for record in records))
-        trained = run(thetas, programs_t, joint, epochs, bool(records))
+        trained = run(given.thetas, given.programs_t, joint, epochs, bool(records))
         found = trained.supports()
-        if _drawn_away(supports, found, least):
+        if _drawn_away(stage.supports, found, least):
             if joint and before and not records:
-                joint = False
+                stage = replace(stage, joint=False, number=stage.number + 1)
                 continue
             del trained
-            trained = run(thetas, programs_t, joint, 0, True)
+            trained = run(given.thetas, given.programs_t, joint, 0, True)
             found = trained.supports()
-        records.append(trained.record)
+        records = [*records, trained.record]
         kept = supported(found, least)
         if all(rows.numel() == part.size for rows, part in zip(kept, found, strict=True)):
-            return trained, joined(records), joint
+            return trained, given.record, joined(records), joint
         thetas, programs_t = trained.without(kept)
         supports = [part[rows.numpy()] for rows, part in zip(kept, found, strict=True)]
-        del trained  # its memory is needed for the next one
+        stage = Stage(
+            Start(thetas, programs_t, given.record), joint, supports, stage.number + 1, records
+        )
+        del trained, given  # their memory is needed for the next one
 
 
 def _drawn_away(before: Sequence[np.ndarray], now: Sequence[np.ndarray], least: float) -> bool:
