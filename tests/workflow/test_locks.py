@@ -81,6 +81,34 @@ def test_locks_of_a_run_that_runs_stay_and_are_not_taken_for_another_s(folder):
     assert is_alive(tag) is False
 
 
+def test_a_run_killed_before_it_wrote_its_locks_down(folder):
+    before = lock("0.input.lock")
+    time.sleep(0.01)
+    locks.announce()
+    record_of(dead_tag())
+    time.sleep(0.01)
+    after = lock("0.output.lock")
+    # A run beside it that has no locks written down yet: they may be its own.
+    locks.announce()
+    locks.unlock_the_dead()
+    assert after.exists()
+    (locks.RECORDS / f"{own_tag()}.json").unlink()
+    locks.unlock_the_dead()
+    assert before.exists() and not after.exists()
+    assert list(locks.RECORDS.iterdir()) == []
+
+
+def test_locks_that_another_run_has_written_down_are_not_taken_for_the_dead_one_s(folder):
+    locks.announce()
+    record_of(dead_tag())
+    time.sleep(0.01)
+    other = lock("0.input.lock")
+    locks.keep_record()
+    locks.unlock_the_dead()
+    assert other.exists()
+    assert [path.stem for path in locks.RECORDS.iterdir()] == [own_tag()]
+
+
 def test_of_another_machine_nobody_knows(folder):
     kept = lock("0.input.lock")
     locks.keep_record()
@@ -93,7 +121,10 @@ def test_a_record_that_is_damaged_or_a_folder_without_any(folder):
     locks.unlock_the_dead()
     locks.RECORDS.mkdir()
     (locks.RECORDS / f"{dead_tag()}.json").write_text("{")
+    half = locks.RECORDS / f"{dead_tag()}.half"
+    half.write_text("")
     locks.unlock_the_dead()
+    assert not half.exists()
 
 
 @pytest.mark.slow
@@ -109,7 +140,7 @@ def test_the_next_run_goes_on_after_a_kill(tmp_path):
     ) as killed:  # fmt: skip
         for _ in range(600):
             time.sleep(0.1)
-            if any(flow.folder.glob(".snakemake/neuralnmf-runs/*.json")):
+            if any(flow.folder.glob(".snakemake/locks/*.lock")):
                 break
         # Another run beside it is told to wait, in Snakemake's words, and takes no lock away.
         beside = flow.run("--configfile", config, check=False)

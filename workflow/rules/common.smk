@@ -3,7 +3,7 @@ import neuralNMF
 from nmf_workflow import ending
 from nmf_workflow.config import ConfigError, load
 from nmf_workflow.devices import missing_device
-from nmf_workflow.locks import keep_record, unlock_the_dead
+from nmf_workflow.locks import announce, keep_record, unlock_the_dead
 from nmf_workflow.params import (
     PROJECTED,
     Plan,
@@ -28,6 +28,7 @@ except ConfigError as error:
 
 if workflow.is_main_process:
     unlock_the_dead()
+    announce()
 
 PLAN = Plan(
     CONFIG,
