@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from neuralNMF.cells.scaling import fit_scaling, scaled_matrix
-from neuralNMF.errors import DeviceError, InputError
+from neuralNMF.errors import DeviceError, InputError, NeuralNMFError
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
@@ -321,3 +321,32 @@ def test_cuda_gives_what_the_host_gives(tmp_path, cells, loss, held):
         assert model.info["mse"] == pytest.approx(error_of(model, target(dataset)), rel=1e-4)
         errors.append(model.info["mse"])
     assert errors[0] == pytest.approx(errors[1], rel=1e-3)
+
+
+def large(path, size: float, rank_one: bool):
+    """Counts of this size, a multiple of a few or noise."""
+    rng = np.random.default_rng(3)
+    shape = (30, 20)
+    if rank_one:
+        counts = np.outer(rng.integers(1, 5, shape[0]), rng.integers(1, 5, shape[1])) * size
+    else:
+        counts = (rng.poisson(2, shape) + np.eye(*shape)) * size
+    write_dataset(path, sp.csr_matrix(counts.astype(np.float32)))
+    return open_dataset(path)
+
+
+@pytest.mark.parametrize("kind", [{}, {"beta": "learned", "loss": "nested_poisson"}], ids=str)
+def test_the_loss_of_an_exact_fit_is_not_below_zero(tmp_path, kind):
+    dataset = large(tmp_path / "dataset.h5ad", 1e5, True)
+    model = fit(dataset, [3], epochs=8, **kind)
+    assert (model.history["loss"] >= 0).all() and not (model.history["mse"] < 0).any()
+    assert model.info.get("mse", model.info.get("deviance")) >= 0
+    assert model.history["loss"].iloc[-1] < 1e-5 * dataset.read()[1].var()
+
+
+def test_counts_whose_squares_are_beyond_single_precision_are_a_sentence(tmp_path):
+    dataset = large(tmp_path / "dataset.h5ad", 1e20, False)
+    with pytest.raises(NeuralNMFError, match=r"leave the range .* take 'precision: float64'"):
+        fit(dataset, [3], epochs=2)
+    model = fit(dataset, [3], epochs=2, precision="float64")
+    assert np.isfinite(model.history["loss"]).all()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.products import Products
+from neuralNMF.errors import NeuralNMFError
 from neuralNMF.solvers.gram import gram
 
 _OVERSAMPLED = 8
@@ -38,6 +39,11 @@ def singular_vectors(
     right : Tensor, shape (M, rank)
         float64 on the host.
 
+    Raises
+    ------
+    NeuralNMFError
+        The squares of the entries are beyond the precision's range.
+
     Notes
     -----
     Two passes over X' an iteration. All that is orthogonalised has the length of the genes, so that
@@ -49,6 +55,11 @@ def singular_vectors(
     for _ in range(_POWER_ITERATIONS):
         right = torch.linalg.qr(right).Q
         right = products.transposed_times(products.times(right))
+        if not torch.isfinite(right).all():
+            raise NeuralNMFError(
+                "the products of these counts leave the range of the numbers that they are "
+                "computed in: take 'precision: float64', and see whether these are counts."
+            )
     right = torch.linalg.qr(right).Q
     left = products.times(right)
     squares, turn = torch.linalg.eigh(gram(left))

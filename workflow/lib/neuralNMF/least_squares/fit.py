@@ -26,6 +26,7 @@ from neuralNMF.solvers.nnls import DEPENDENT, nnls
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
+from neuralNMF.training.loop import without_rounding
 from neuralNMF.training.stage import Start
 from neuralNMF.training.supported import Round, train_supported
 
@@ -71,7 +72,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
     trained, started, record, joint = train_supported(
         run, lambda: _start(context, scaling, products), context
     )
-    error = trained.result.error.item()
+    error = without_rounding(trained.result.error.item())
     return Fitted(
         trained.thetas,
         trained.programs_t,

@@ -31,7 +31,7 @@ from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
-from neuralNMF.training.loop import Optimizer
+from neuralNMF.training.loop import Optimizer, without_rounding
 from neuralNMF.training.projected import Projected
 from neuralNMF.training.stage import Start
 from neuralNMF.training.supported import Round, train_supported
@@ -89,7 +89,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         deviations=network.deviations(),
         guide=network.guide,
         figures={
-            "deviance": deviance_of(rate_pass, thetas[0], of_layer_1, counts),
+            "deviance": without_rounding(deviance_of(rate_pass, thetas[0], of_layer_1, counts)),
             "target_total": median_total(dataset.obs["selected_counts"].to_numpy()),
         },
     )

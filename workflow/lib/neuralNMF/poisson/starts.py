@@ -17,7 +17,7 @@ from neuralNMF.poisson.candidates import gene_totals, merged_start, random_start
 from neuralNMF.poisson.em import TINY, KlResult, kl_nmf, unit_columns, usage_given, usage_totals
 from neuralNMF.poisson.labels import Labels, class_shares, start_from_labels
 from neuralNMF.progress import bar
-from neuralNMF.training.loop import Status, Training
+from neuralNMF.training.loop import Status, Training, without_rounding
 from neuralNMF.training.stage import Start
 
 # Starts of the first layer from singular vectors, and as many random ones.
@@ -213,6 +213,7 @@ def _random_programs_t(genes: Tensor, rank: int, generator: torch.Generator) -> 
 def _record(result: KlResult, counts: Counts) -> Training:
     """The best so far: a pass that was taken back is no worse a model than the one before it."""
     entries = float(counts.shape[0]) * counts.shape[1]
-    loss = np.minimum.accumulate([*result.history, result.deviance]) / entries
+    deviances = [without_rounding(value) for value in (*result.history, result.deviance)]
+    loss = np.minimum.accumulate(deviances) / entries
     status = Status.CONVERGED if result.converged else Status.LIMIT
     return Training(status, loss.tolist(), [float("nan")] * loss.size)

@@ -26,6 +26,7 @@ from neuralNMF.projection.programs import (
 )
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
+from neuralNMF.training.loop import without_rounding
 from neuralNMF.training.supported import support_needed
 
 _log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def settle_usage(
     model.deviations = [
         deviation[order] for deviation, order in zip(model.deviations, factors.orders, strict=False)
     ]
-    return error
+    return without_rounding(error)
 
 
 def usage_of_dataset(

@@ -199,6 +199,11 @@ def train(
     return result
 
 
+def without_rounding(loss: float) -> float:
+    """A sum of squares or a deviance. Of an exact fit it is below zero by rounding: then, zero."""
+    return 0.0 if loss < 0 else loss
+
+
 def copied_into(factors: Sequence[Tensor], values: Sequence[np.ndarray | Tensor]) -> None:
     """Give factors other values, on the device that each lies on."""
     for factor, value in zip(factors, values, strict=True):
@@ -216,11 +221,12 @@ def _ended(result: Training, epochs: int, tol: float, patience: int) -> bool:
 
 def _figures(evaluated: Evaluation, entries: float, name: str, epoch: int) -> tuple[float, float]:
     """The loss and the squared error an entry of X; NaN for an error that is not known."""
-    loss = evaluated.loss.item() / entries
+    loss = without_rounding(evaluated.loss.item()) / entries
     error = evaluated.error
-    mse = math.nan if error is None else error.item() / entries
+    mse = math.nan if error is None else without_rounding(error.item()) / entries
     if not math.isfinite(loss):
         raise NeuralNMFError(
-            f"the loss of {name} is {loss} at epoch {epoch}: lower 'lr', or take 'optimizer: auto'."
+            f"the loss of {name} is {loss} at epoch {epoch}: with 'optimizer: adam' or 'gd' lower "
+            "'lr' or take 'auto'; where counts are very large, take 'precision: float64'."
         )
     return loss, mse
