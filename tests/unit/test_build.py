@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tracemalloc
+import zlib
 
 import anndata
 import h5py
@@ -15,8 +16,10 @@ from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.dataset.pearson import PearsonResiduals
 from neuralNMF.dataset.seurat_v3 import StandardizedCounts
 from neuralNMF.errors import InputError
+from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
-from neuralNMF.options import VARIABLE_GENES_BY
+from neuralNMF.io.model import load_model, save_model
+from neuralNMF.options import VARIABLE_GENES_BY, LayerOptions
 
 
 def make(path, counts, genes, **columns):
@@ -387,3 +390,32 @@ def test_genes_are_joined_by_symbols_where_no_ids_are_shared(tmp_path, counts, c
     inside = (found.obs["dataset"] == "in1").to_numpy()
     kept = counts[:20, 1:].sum(axis=1) > 0
     assert np.array_equal(frame[inside], counts[:20][kept][:, 1:])
+
+
+def test_the_inputs_checksums_are_kept_in_the_data_set_and_in_its_models(tmp_path, counts):
+    path = make(tmp_path / "a.h5ad", counts, range(30))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    entries = sp.coo_matrix(counts.T)
+    lines = [
+        f"{i + 1} {j + 1} {int(n)}" for i, j, n in zip(*entries.coords, entries.data, strict=True)
+    ]
+    head = f"%%MatrixMarket matrix coordinate integer general\n30 {len(counts)} {entries.nnz}\n"
+    files = {
+        "barcodes.tsv": "\n".join(f"c{i}" for i in range(len(counts))),
+        "genes.tsv": "\n".join(f"E{g}\tS{g}" for g in range(30)),
+        "matrix.mtx": head + "\n".join(lines) + "\n",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "reads.bam").write_bytes(b"large")
+    data, _ = build(tmp_path, path, folder)
+    together = "".join(files.values()).encode()
+    expected = {
+        "in0": {"bytes": path.stat().st_size, "crc32": f"{zlib.crc32(path.read_bytes()):08x}"},
+        "in1": {"bytes": len(together), "crc32": f"{zlib.crc32(together):08x}"},
+    }
+    assert data.notes["inputs"] == expected
+    model = fit_layer(data, None, LayerOptions(2, epochs=1), progress=False)
+    save_model(tmp_path / "layer1.h5nnmf", model)
+    assert load_model(tmp_path / "layer1.h5nnmf").info["inputs"] == expected

@@ -155,6 +155,8 @@ def _fit(context: FitContext) -> Model:
     model.batches = context.batches
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
+    if "inputs" in dataset.notes:
+        model.info["inputs"] = dataset.notes["inputs"]
     settle(context, model, fitted)
     return model
 

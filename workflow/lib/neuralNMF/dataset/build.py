@@ -21,6 +21,7 @@ from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader, open_counts
 from neuralNMF.io.dataset_writer import DatasetWriter
 from neuralNMF.io.tables import write_table
+from neuralNMF.io.unchanged import checksum_of
 from neuralNMF.options import INPUT
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,9 @@ def build_dataset(
         ]
         table, dropped = choose_genes(genes, filtered, options, lists)
         dropped["cells_min_counts"] = sum(int((~each.kept).sum()) for each in filtered)
-        summary = _write(output, filtered, table, options, dropped)
+        # For whoever asks later what a model was made of.
+        checksums = {spec.name: checksum_of(Path(spec.path)) for spec in inputs}
+        summary = _write(output, filtered, table, options, dropped, checksums)
     write_table(table, genes_table or output.parent / "genes.tsv", digits=None)
     logger.info("%s: %d cells x %d genes, %d non-zero", output, *summary.shape, summary.nnz)
     return summary
@@ -113,6 +116,7 @@ def _write(
     table: pd.DataFrame,
     options: DatasetOptions,
     dropped: dict[str, int],
+    checksums: dict[str, dict[str, int | str]],
 ) -> DatasetSummary:
     """Copy the chosen genes of the cells that have any of them; tables last."""
     chosen = np.flatnonzero(table["selected"] != "")
@@ -127,7 +131,8 @@ def _write(
                 f"No cell has a count in the {chosen.size} selected genes: loosen the gene lists."
             )
         var = _var(table.iloc[chosen], before, cells)
-        writer.finish(join_obs(parts), var, {"options": options.plain(), "dropped": dropped})
+        notes = {"options": options.plain(), "dropped": dropped, "inputs": checksums}
+        writer.finish(join_obs(parts), var, notes)
     return DatasetSummary(shape=(cells, chosen.size), nnz=nnz, dropped=dropped)
 
 

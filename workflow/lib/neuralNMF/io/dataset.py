@@ -48,7 +48,8 @@ class Dataset:
     stored : StoredCounts or None
         The non-zero counts and their genes in the file; None of a data set in memory.
     notes : dict
-        How it was made (``uns["dataset"]``): ``options``, and how much each filter ``dropped``.
+        How it was made (``uns["dataset"]``): ``options``, how much each filter ``dropped``, and
+        the size and CRC-32 of each of the ``inputs``.
     """
 
     path: Path
