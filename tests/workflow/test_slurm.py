@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slurm
 OVERRIDES = [
     *("--workflow-profile", "slurm"),
     *("--default-resources", "slurm_partition=testing", "slurm_account=none"),
+    "slurm_extra='--signal=USR1@180'",
     *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "2"),
     *("--seconds-between-status-checks", "2"),
@@ -45,6 +46,28 @@ if not started.exists():
     started.touch()
     time.sleep(300)
 Path(snakemake.output[0]).write_text("done")
+"""
+
+# Stands for a fit that is warned, once, keeps its state and ends; the second time it goes on.
+WARNED = """\
+import time
+from pathlib import Path
+from nmf_workflow.script import run, told_to_stop
+
+def main(snakemake):
+    begun = Path("begun")
+    if begun.exists():
+        Path(snakemake.output[0]).write_text("went on")
+        return
+    with told_to_stop("SIGUSR1"):
+        begun.touch()
+        try:
+            time.sleep(300)
+        except BaseException as stopped:
+            Path("told").write_text(str(stopped))
+            raise
+
+run(main, snakemake)
 """
 
 # Says which job it was.
@@ -164,6 +187,27 @@ def test_a_cancelled_job_is_said_and_a_rerun_goes_on_from_there(
     again = prepared.run(FIRST, *submit, config=FITS)
     assert again.jobs == {"train_layer1": 1}
     assert (prepared.folder / FIRST).read_text() == "done"
+
+
+def test_a_fit_that_is_warned_ends_and_is_tried_again(
+    prepared: Workflow, submit: list[str], slurm: Slurm
+):
+    script(prepared, WARNED)
+    done: list = []
+    worker = threading.Thread(target=lambda: done.append(prepared.run(FIRST, *submit, config=FITS)))
+    worker.start()
+    end = time.monotonic() + 120
+    while not (prepared.folder / "begun").exists():
+        assert time.monotonic() < end, "the job did not start"
+        time.sleep(0.5)
+    (running,) = slurm.call("squeue", "-h", "-t", "R", "-o", "%A").split()
+    # As Slurm does by the profile's --signal: to all processes of the job's steps.
+    slurm.call("scancel", "--signal=USR1", running)
+    worker.join(120)
+    (result,) = done
+    assert (prepared.folder / "told").read_text() == "SIGUSR1"
+    assert "Trying to restart" in result.text
+    assert (prepared.folder / FIRST).read_text() == "went on"
 
 
 def test_the_runs_of_a_sample_are_one_job_array(prepared: Workflow, submit: list[str]):
