@@ -28,7 +28,7 @@ napoleon_use_ivar = True
 
 # Notebooks run while the pages are built; those whose counts are not named by a variable of the
 # environment, as the notebook says, are shown without results.
-COUNTS = {"blood_cells": "BLOOD_CELLS"}
+COUNTS = {"blood_cells": "BLOOD_CELLS", "two_conditions": "TWO_CONDITIONS"}
 nb_execution_mode = "cache"
 nb_execution_timeout = 1800
 nb_execution_raise_on_error = True

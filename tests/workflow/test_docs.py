@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     environment = clean_environment(folder) | {"CELLS": "2000", "PYTHONHASHSEED": "0"}
     environment["PYTHONPATH"] = str(ROOT / "workflow" / "lib")
-    for variable, name in (("BLOOD_CELLS", "pbmc_facs"),):
+    for variable, name in (("BLOOD_CELLS", "pbmc_facs"), ("TWO_CONDITIONS", "ifnb_pbmc")):
         counts = ROOT.parent / "shared" / "data" / f"{name}.h5ad"
         if counts.is_file():
             some = anndata.read_h5ad(counts)
@@ -97,6 +97,18 @@ def test_blood_cells(built: Path, shared_data: Path):
     text = output_of(built, "blood_cells")
     for marker in ("CD79A", "S100A8", "GNLY"):
         assert marker in text
+
+
+@pytest.mark.slow
+def test_two_conditions(built: Path, shared_data: Path):
+    """The response to interferon is found, and with its common part gone the conditions mix."""
+    text = output_of(built, "two_conditions")
+    assert re.search(r"P\d+ (IFI6 MX1|MX1 IFI6)", text)
+    as_they_are, taken_out = (
+        float(re.search(rf"{words}\s+(\d\.\d+)", text)[1])
+        for words in ("as they are", "condition taken out")
+    )
+    assert as_they_are < 0.3 < taken_out
 
 
 def test_the_python_page_has_every_public_name():
