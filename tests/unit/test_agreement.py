@@ -8,7 +8,7 @@ from neuralNMF.evidence import agreement, label_scores
 from neuralNMF.evidence.agreement import hierarchy, knn_accuracy, label_agreement
 from neuralNMF.evidence.label_scores import counted, sampled
 from neuralNMF.evidence.matching import match_by_genes, matched_correlations, tree_recovered
-from neuralNMF.evidence.truth import truth_agreement
+from neuralNMF.evidence.truth import compare_with_truth
 from neuralNMF.labels import label_names
 from pandas import Series
 
@@ -162,12 +162,19 @@ def test_the_truth_in_another_order_and_scale_is_found_whole(rng):
     theta, beta = rng.gamma(0.5, size=(200, 4)), rng.gamma(0.5, size=(4, 30))
     scale = rng.gamma(2, size=30)
     found = beta[::-1] * scale * np.array([[1.0], [2.0], [3.0], [4.0]])
-    table = truth_agreement(
+    table, alike = compare_with_truth(
         [theta[:, ::-1] * 7, theta[:, :2]], [found, found[2:]], theta, beta, gene_scale=scale
     )
     np.testing.assert_allclose(table.drop(columns="true_programs"), 1)
+    whole = alike[alike["matched"]]
+    pairs = list(zip(whole["layer"], whole["program"], whole["true_program"], strict=True))
+    assert pairs[:4] == [(1, f"P{5 - k}", f"T{k}") for k in range(1, 5)]
+    assert pairs[4:] == [(2, "P2", "T1"), (2, "P1", "T2")]
+    np.testing.assert_allclose(whole["cosine"], 1)
+    np.testing.assert_allclose(whole["correlation"][:4], 1)
+    assert (alike.loc[~alike["matched"], "cosine"] < 0.99).all() and len(alike) == 24
     noise = rng.gamma(0.5, size=(200, 4))
-    worse = truth_agreement([noise], [rng.gamma(0.5, size=(4, 30))], theta, beta)
+    worse, _ = compare_with_truth([noise], [rng.gamma(0.5, size=(4, 30))], theta, beta)
     assert worse["usage_correlation_mean"][0] < 0.3
     assert worse["cosine_least"][0] < 0.8
 

@@ -15,7 +15,7 @@ def plot_truth(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        As `neuralNMF.evidence.truth.truth_table` gives it.
+        The second of `neuralNMF.evidence.truth.compare_with_truth`.
 
     Returns
     -------

@@ -111,13 +111,15 @@ def judge_columns(obs: pd.DataFrame) -> Columns:
     return Columns(labels=tuple(labels), coarse=_coarse(obs, labels), **by_name)
 
 
-def origins(obs: pd.DataFrame) -> dict[str, np.ndarray]:
+def origins(obs: pd.DataFrame, named: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """Columns that may say where cells are from, as batches or conditions would be named.
 
     Parameters
     ----------
     obs : DataFrame
         Of a data set or a model.
+    named : iterable of str
+        Columns that are known for something else already.
 
     Returns
     -------
@@ -129,7 +131,8 @@ def origins(obs: pd.DataFrame) -> dict[str, np.ndarray]:
         each.name: label_names(obs[each.name]) for each in (*columns.batches, *columns.conditions)
     }
     inputs = label_names(obs["dataset"])
-    return found | ({INPUT: inputs} if len(np.unique(inputs)) > 1 else {})
+    found |= {INPUT: inputs} if len(np.unique(inputs)) > 1 else {}
+    return {name: values for name, values in found.items() if name not in set(named)}
 
 
 def kind_of(name: str) -> tuple[str | None, int]:
