@@ -12,11 +12,13 @@ from neuralNMF.batches.factors import Batches, batch_of_cells
 from neuralNMF.cells.scaling import Scaling, batch_scale, fit_scaling, scaled_matrix
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.errors import InputError
+from neuralNMF.evidence.usage import shares
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
 from neuralNMF.new_cells.project import project
 from neuralNMF.options import LayerOptions
+from neuralNMF.sizes.trial import Trials
 
 BATCHES, GENES, PROGRAMS = 3, 240, 5
 LIBRARY = {"normalize": "library", "gene_power": 0.5}
@@ -199,7 +201,9 @@ def test_all_layers_and_all_fits_of_a_consensus_have_the_same_factors(dataset):
 
 
 @pytest.mark.parametrize(
-    "solver", [LIBRARY | {"transform": "log1p"}, {}, POISSON], ids=["log1p", "counts", "poisson"]
+    "solver",
+    [LIBRARY | {"transform": "log1p"}, {}, POISSON, {"loss": "nested_poisson", "beta": "pmf"}],
+    ids=["log1p", "counts", "poisson", "pmf"],
 )
 def test_neither_threads_nor_streaming_change_the_bytes(truth, tmp_path, solver):
     counts, codes, _, _ = truth
@@ -214,6 +218,44 @@ def test_neither_threads_nor_streaming_change_the_bytes(truth, tmp_path, solver)
         save_model(tmp_path / "model.h5nnmf", fit_layer(dataset, None, options, progress=False))
         files.append((tmp_path / "model.h5nnmf").read_bytes())
     assert files[0] == files[1]
+
+
+PMF = {"loss": "nested_poisson", "beta": "pmf"}
+GUIDE = {"guide": 5.0, "labels": "kind"}
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [LIBRARY | {"beta": "learned"}, PMF, POISSON | GUIDE, PMF | GUIDE],
+    ids=["learned", "pmf", "guided", "guided pmf"],
+)
+def test_a_fit_with_factors_is_that_of_counts_divided_by_them(truth, solver):
+    counts, codes, _, factors = (each[:300] if len(each) == 1200 else each for each in truth)
+    names = ("b0", "b1", "b2")
+    known = {"total_counts": counts.sum(axis=1) * 1.0, "selected_counts": counts.sum(axis=1) * 1.0}
+    known["kind"] = np.where(counts[:, 0] > np.median(counts[:, 0]), "many", "few")
+    given = dataset_of(counts, batch=np.array(names)[codes], **known)
+    divided = dataset_of(counts / factors[codes], **known)
+    options = LayerOptions(3, epochs=4, min_support=0, **solver)
+    batches = Batches("batch", names, factors)
+    model = fit_layer(given, None, replace(options, batch="batch"), batches=batches, progress=False)
+    expected = fit_layer(divided, None, options, progress=False)
+    # The library sizes of a Poisson model are those of the counts as they are.
+    usages = shares(model.thetas[0]), shares(expected.thetas[0])
+    np.testing.assert_allclose(*usages, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.betas[0], expected.betas[0], rtol=1e-3, atol=1e-5)
+
+
+def test_sizes_are_tried_with_the_factors_taken_out():
+    counts, codes, _, _ = planted(seed=1, cells=400, strength=0.8)
+    dataset = dataset_of(counts[:, :120], batch=codes.astype(str))
+    options = LayerOptions(1, epochs=10, **LIBRARY)
+    errors = {}
+    for batch in (None, "batch"):
+        row = Trials(dataset, replace(options, batch=batch), progress=False).first_layers([4])
+        assert list(row["status"]) == ["fine"]
+        errors[batch] = row["held_out"].iloc[0]
+    assert errors["batch"] < errors[None]
 
 
 def test_the_model_file_holds_the_factors(dataset, tmp_path):

@@ -1,0 +1,1 @@
+"""Batches and conditions: labelled sets, planted ones beside peers, and the time of an epoch."""
