@@ -121,6 +121,9 @@ def test_integration_calls_make_and_may_only_read():
     called = {step["run"] for step in steps if step.get("run", "").startswith("make ")}
     assert called == {"make lint", "make docs-check", "make fast", "make test"}
     assert {target.removeprefix("make ") for target in called} <= make_targets()
+    installed = next(step["run"] for step in steps if "apt-get install" in step.get("run", ""))
+    packages = re.findall(r"--no-install-recommends (.+)", (ROOT / ".ci" / "run").read_text())
+    assert set(" ".join(packages).split()) <= set(installed.split())
     pythons = {f"Programming Language :: Python :: {name}" for name in
                workflow["jobs"]["fast"]["strategy"]["matrix"]["python"]}  # fmt: skip
     assert pythons == {entry for entry in PROJECT["classifiers"] if ":: Python ::" in entry}

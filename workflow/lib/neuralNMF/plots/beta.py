@@ -7,25 +7,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from neuralNMF.errors import InputError
+from neuralNMF.plots.frames import gene_names, loading_bar, name_genes
 from neuralNMF.plots.programs import PER, top_genes
 from neuralNMF.plots.style import (
     COLOUR_MAP,
-    FAINT,
     Programs,
     draw_title,
-    font_size,
     grey_columns,
-    name_programs,
     new_figure,
     plain_programs,
-    short,
     title_inches,
-    verbatim,
 )
 
 TALLEST = 100.0  # inches; a taller picture opens in few programs
 TALL = 6.0  # inches from which programs are named at both ends
-LONGEST_GENE = 24  # letters
 
 
 def plot_top_genes(
@@ -85,11 +80,11 @@ def plot_top_genes(
     tall = float(np.clip(TALLEST / len(rows), 0.04, 0.145))
     wide = float(np.clip(12.0 / count, 0.18, 0.45))
     height, width = tall * len(rows), max(wide * count, 1.2)
-    names = [short(str(symbol), LONGEST_GENE) for symbol in symbols[rows]]
+    names, long = gene_names(symbols[rows])
     title = f"Layer {layer}: {top_n} {kind} genes of each program"
     twice = height > TALL
     figure = new_figure(
-        max(width + 1.3 + max(map(len, names)) * 0.065, title_inches(title)),
+        max(width + 1.3 + long, title_inches(title)),
         max(height, 2.5) + (1 + twice) * programs.inches() + 1.0,
     )
     axes = figure.add_subplot()
@@ -102,20 +97,11 @@ def plot_top_genes(
         interpolation="none",
     )
     grey_columns(axes, loadings, programs.drawn_grey, max_thresh)
-    axes.set_yticks(np.arange(len(rows)), names, fontsize=font_size(tall, largest=8))
-    verbatim(axes.get_yticklabels())
-    axes.tick_params(axis="y", length=0, pad=2)
     axes.tick_params(axis="x", top=twice, labeltop=twice)
-    name_programs(axes, programs, room=width / count)
-    for edge in np.flatnonzero(np.diff(owners)) + 0.5:
-        axes.axhline(edge, color=FAINT, linewidth=0.5)
-    axes.set_xlabel(f"programs of layer {layer}")
+    name_genes(axes, names, owners, programs, layer=layer, tall=tall, wide=width / count)
     axes.set_ylabel("genes, each with its program")
     draw_title(figure, title)
-    # A bar as long as a tall picture could not be read beside the genes.
-    share = min(1.0, 4.0 / max(height, 2.5))
-    bar = figure.colorbar(image, ax=axes, extend="max", anchor=(0, 1), shrink=share, aspect=22)
-    bar.set_label(f"gene loading per {PER:,} (clipped at {max_thresh:g})")
+    loading_bar(figure, axes, image, max_thresh, height=max(height, 2.5), high=4.0)
     return figure
 
 

@@ -10,24 +10,19 @@ from matplotlib.lines import Line2D
 
 from neuralNMF.errors import InputError
 from neuralNMF.plots.beta import gene_order
-from neuralNMF.plots.labels import legend_of
+from neuralNMF.plots.frames import gene_names, loading_bar, name_genes
+from neuralNMF.plots.labels import legend_inches, legend_of
 from neuralNMF.plots.programs import PER
 from neuralNMF.plots.style import (
     COLOUR_MAP,
-    FAINT,
     Programs,
     draw_title,
-    font_size,
-    name_programs,
     new_figure,
-    short,
     title_inches,
-    verbatim,
 )
 
 GENES = 5  # of a program
 TALLEST = 100.0  # inches
-LONGEST_GENE = 24  # letters
 
 
 def dots_table(
@@ -108,14 +103,20 @@ def plot_dots(
         f"Layer {layer}: the {GENES} best markers of each program\n"
         "and how many of the cells that use the program most have a count of them"
     )
-    names = [short(str(gene), LONGEST_GENE) for gene in blocks["gene"]]
+    names, long = gene_names(blocks["gene"])
     height = max(tall * rows, 2.5)
+    largest = (0.92 * 72 * min(tall, wide)) ** 2
+    sizes: list[Artist] = [
+        Line2D([], [], linestyle="", marker="o", color="0.6", label=f"{percent} %",
+               markersize=np.sqrt(largest * percent / 100))
+        for percent in (10, 50, 100)
+    ]  # fmt: skip
+    legend = [("cells with the gene", sizes)]
     figure = new_figure(
-        max(wide * count + 2.9 + max(map(len, names)) * 0.065, title_inches(title)),
+        max(wide * count + 2.9 + long, title_inches(title) + legend_inches(legend)),
         height + programs.inches() + 0.8,
     )
     axes = figure.add_subplot()
-    largest = (0.92 * 72 * min(tall, wide)) ** 2
     x, y = np.tile(np.arange(count), rows), np.repeat(np.arange(rows), count)
     share = table["cells_with_gene"].fillna(0).to_numpy()
     dots = axes.scatter(
@@ -131,23 +132,9 @@ def plot_dots(
     )
     axes.set_xlim(-0.6, count - 0.4)
     axes.set_ylim(rows - 0.4, -0.6)
-    axes.set_yticks(np.arange(rows), names, fontsize=font_size(tall, largest=8))
-    verbatim(axes.get_yticklabels())
-    axes.tick_params(axis="y", length=0, pad=2)
-    name_programs(axes, programs, room=wide)
-    owner = blocks["marker_of"].to_numpy()
-    for edge in np.flatnonzero(owner[1:] != owner[:-1]) + 0.5:
-        axes.axhline(edge, color=FAINT, linewidth=0.4, zorder=0)
-    axes.set_xlabel(f"programs of layer {layer}")
+    owners = blocks["marker_of"].to_numpy()
+    name_genes(axes, names, owners, programs, layer=layer, tall=tall, wide=wide)
     draw_title(figure, title)
-    sizes: list[Artist] = [
-        Line2D([], [], linestyle="", marker="o", color="0.6", label=f"{percent} %",
-               markersize=np.sqrt(largest * percent / 100))
-        for percent in (10, 50, 100)
-    ]  # fmt: skip
-    legend_of(figure, [("cells with the gene", sizes)])
-    bar = figure.colorbar(
-        dots, ax=axes, extend="max", anchor=(0, 0), shrink=min(1.0, 3.0 / height), aspect=16
-    )
-    bar.set_label(f"gene loading per {PER:,} (clipped at {max_thresh:g})", fontsize=8)
+    legend_of(figure, legend)
+    loading_bar(figure, axes, dots, max_thresh, height=height, high=3.0)
     return figure

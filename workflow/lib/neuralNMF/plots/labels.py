@@ -18,6 +18,7 @@ from neuralNMF.plots.style import LETTER, drawable, hide_frame, short, verbatim
 
 LINE = 36  # letters in a line of the legend
 MANY = 16  # labels from which each has one line
+LINE_SPACING = 1.55  # of a legend, in parts of its letters
 BAR = 0.2  # inches of a bar beside the cells
 
 Section = tuple[str, list[Artist]]
@@ -119,6 +120,14 @@ def legend_inches(sections: Sequence[Section]) -> float:
     ]
     longest = max(map(len, lines), default=0)
     return 0.7 + longest * LETTER * _size(sections) / 72 if lines else 0.0
+
+
+def legend_tall(sections: Sequence[Section]) -> float:
+    """How many inches high that legend is."""
+    lines = sum(
+        2 + sum(1 + str(each.get_label()).count("\n") for each in shown) for _, shown in sections
+    )
+    return lines * LINE_SPACING * _size(sections) / 72
 
 
 def _size(sections: Sequence[Section]) -> float:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from neuralNMF.errors import InputError
+from neuralNMF.plots.frames import open_frame
 from neuralNMF.plots.style import BLUE, FAINT, ORANGE, draw_title, new_figure
 
 PHASES = {
@@ -107,9 +108,7 @@ def _draw(axes: Axes, epochs: np.ndarray, values: np.ndarray, history: pd.DataFr
             label=None if phase in named else label,
         )
         named.add(phase)
-    axes.grid(axis="y", color="0.9", linewidth=0.6)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    open_frame(axes)
 
 
 def _mark_layers(axes: np.ndarray, epochs: np.ndarray, depths: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from neuralNMF.errors import InputError
+from neuralNMF.plots.frames import open_frame
 from neuralNMF.plots.style import BLUE, FAINT, ORANGE, draw_title, new_figure
 
 
@@ -66,7 +67,7 @@ def _found_again(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(rows["size"], found, color=BLUE, marker="o", markersize=4, label="found again")
     axes.set_ylabel("programs")
     axes.set_ylim(bottom=0)
-    _plain(axes)
+    open_frame(axes)
 
 
 def _held_out(axes: Axes, rows: pd.DataFrame) -> None:
@@ -74,7 +75,7 @@ def _held_out(axes: Axes, rows: pd.DataFrame) -> None:
         axes.plot(rows["size"], rows[name], color="0.8", linewidth=0.8)
     axes.plot(rows["size"], rows["held_out"], color=BLUE, marker="o", markersize=4)
     axes.set_ylabel("error on held-out counts\n(a single program: 1)")
-    _plain(axes)
+    open_frame(axes)
 
 
 def _parents(axes: Axes, rows: pd.DataFrame) -> None:
@@ -82,10 +83,4 @@ def _parents(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhline(1.0, color="0.85", linewidth=1)
     axes.set_ylabel("parents of a program\n(effective number)")
     axes.set_ylim(bottom=0.9)
-    _plain(axes)
-
-
-def _plain(axes: Axes) -> None:
-    axes.grid(axis="y", color="0.9", linewidth=0.6)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    open_frame(axes)

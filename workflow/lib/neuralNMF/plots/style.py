@@ -1,5 +1,6 @@
 """What all figures share: names, colours, sizes, axes."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+
+logger = logging.getLogger(__name__)
 
 COLOUR_MAP = "magma_r"  # uniform to the eye, prints in grey, pale where there is nothing
 GREY_MAP = "Greys"  # the same for programs that are flagged
@@ -95,9 +98,22 @@ def drawable(text: str) -> str:
     """The text; letters that no font here has as their codes, instead of all as the same box."""
     if text.isascii():
         return text
-    return "".join(
+    letters = [
         letter if any(ord(letter) in has for has in _letters(families())) else ascii(letter)[1:-1]
         for letter in text
+    ]
+    if any(len(letter) > 1 for letter in letters):
+        _say_what_to_install()
+    return "".join(letters)
+
+
+@cache
+def _say_what_to_install() -> None:
+    """Once a process, however many names are drawn."""
+    logger.warning(
+        "Some names have letters that no font of this machine has; pictures show their codes. "
+        "Fonts for Chinese, Japanese and Korean: 'apt-get install fonts-noto-cjk', or Noto Sans "
+        "CJK from elsewhere."
     )
 
 

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from neuralNMF.plots.labels import Section, entries, legend_inches, legend_of
+from neuralNMF.plots.frames import panels
+from neuralNMF.plots.labels import Section, entries, legend_inches, legend_of, legend_tall
 from neuralNMF.plots.style import (
     COLOUR_MAP,
     LETTER,
@@ -103,7 +104,8 @@ def plot_umap(
     rows = -(-len(columns) // across)
     of_column = [max(widths[i::across]) for i in range(across)]
     title = f"Layer {layer}: UMAP of the cells' usage\n{drawn}"
-    figure = new_figure(max(sum(of_column), title_inches(title)), rows * (SIDE + 0.35) + 0.6)
+    tall = max([SIDE, *(legend_tall([each]) for each in legends)])
+    figure = new_figure(max(sum(of_column), title_inches(title)), rows * (tall + 0.35) + 0.6)
     grid = figure.add_gridspec(rows, across, width_ratios=of_column)
     order = rng.permutation(len(places))
     for number, (column, legend) in enumerate(zip(columns, legends, strict=True)):
@@ -157,9 +159,7 @@ def plot_umap_programs(
     title = f"Layer {layer}: usage of each program\n{drawn}"
     width = max(across * (SMALL + 0.1) + 0.9, title_inches(title))
     figure = new_figure(width, rows * (SMALL + 0.3) + 0.7)
-    grid = figure.subplots(rows, across, squeeze=False)
-    for axes in grid.ravel()[count:]:
-        axes.set_visible(False)
+    grid = panels(figure, programs, across, size=7)
     for axes, k in zip(grid.ravel(), programs.order, strict=False):
         _plane(axes)
         highest_last = np.argsort(shares[:, k], kind="stable")
@@ -173,11 +173,8 @@ def plot_umap_programs(
             linewidths=0,
             rasterized=True,
         )
-        name = axes.set_title(short(programs.names[k], 24), fontsize=7, pad=2)
-        name.set_color("0.55" if programs.grey[k] else "black")
-        verbatim([name])
     bar = figure.colorbar(dots, ax=grid, extend="max", shrink=min(1.0, 3.0 / (rows * SMALL)))
-    bar.set_label("share of the cell's fitted expression (%)", fontsize=8)
+    bar.set_label("share of the cell's\nfitted expression (%)", fontsize=8)
     draw_title(figure, title)
     return figure
 
@@ -219,15 +216,15 @@ def _name_groups(axes: Axes, places: np.ndarray, codes: np.ndarray, names: Seque
 
     Larger groups first; a name that would lie on another one stands in the legend alone.
     """
-    letter = np.ptp(places, axis=0) / (SIDE * 72) * 7  # how long seven points are
+    letter = np.ptp(places, axis=0).max() / (SIDE * 72) * 7  # how long seven points are
     taken: list[tuple[float, float, float]] = []
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     for code in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]:
         name, there = names[code], places[codes == code]
         middle = np.median(there, axis=0)
         x, y = there[np.square(there - middle).sum(axis=1).argmin()]
-        half = len(name) * LETTER * letter[0] / 2
-        if any(abs(x - a) < half + b and abs(y - c) < 1.3 * letter[1] for a, b, c in taken):
+        half = len(name) * LETTER * letter / 2
+        if any(abs(x - a) < half + b and abs(y - c) < 1.3 * letter for a, b, c in taken):
             continue
         taken.append((x, half, y))
         text = axes.text(x, y, name, fontsize=7, ha="center", va="center", zorder=5)

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from neuralNMF.plots.frames import open_frame, panels
 from neuralNMF.plots.labels import Coloured
 from neuralNMF.plots.style import (
-    GREY,
     LETTER,
     Programs,
     draw_title,
@@ -99,26 +99,18 @@ def plot_violins(
         max(across * (wide + 0.55) + 0.3, title_inches(title)),
         rows * (PANEL + 0.28) + below + 0.8,
     )
-    grid = figure.subplots(rows, across, squeeze=False, sharex=True)
+    grid = panels(figure, programs, across, size=7.5, sharex=True)
     places = list(range(len(groups)))
     for axes in grid[-1]:  # where a column's last panel is empty, its names stand all the same
         axes.set_xticks(places, names, fontsize=7, rotation=90)
         verbatim(axes.get_xticklabels())
-    for axes in grid.ravel()[count:]:
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
     for axes, k in zip(grid.ravel(), programs.order, strict=False):
         _draw_groups(axes, [shares[codes == code, k] for code in groups], column.colours[groups])
         axes.set_ylim(0, max(1.05 * float(shares[:, k].max()), 1.0))
         axes.set_xlim(-0.7, len(groups) - 0.3)
         axes.tick_params(axis="y", labelsize=7, pad=1)
         axes.tick_params(axis="x", length=0)
-        name = axes.set_title(short(programs.names[k]), fontsize=7.5, pad=2, loc="left")
-        name.set_color(GREY if programs.grey[k] else "black")
-        verbatim([name])
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
+        open_frame(axes, lines=False)
     figure.supylabel("share of the cell's fitted expression (%)", fontsize=8)
     draw_title(figure, title)
     return figure
