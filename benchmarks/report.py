@@ -1,7 +1,8 @@
 """The report: its time on blood cells, and the size and the speed of a page of 50,000 cells.
 
 Of the blood cells: seconds (wall and processor) from a fitted model and its tables to the page's
-text. Of 50,000 simulated cells of 35 programs in three layers: the same, the size of the page, and
+text. Of whole runs, the example's and those of real cells: see `benchmarks.walk`. Of 50,000
+simulated cells of 35 programs in three layers: as of the blood cells, the size of the page, and
 what a reader waits for in Chromium without a window: the first paint, the first map, and the cells
 in other colours.
 """
@@ -25,6 +26,7 @@ from neuralNMF.report.page import page_of
 from neuralNMF.report.source import Source
 
 from benchmarks.common import blood_cells, fit_layers, folders, peak_bytes, save, timed
+from benchmarks.walk import walked
 
 CELLS, GENES, LAYERS = 50_000, 2000, (20, 10, 5)
 PER_PROGRAM = 60  # genes that mark a program
@@ -165,6 +167,7 @@ def main() -> None:
         model = fit_layers(dataset, LAYERS, seed=0)
         labels = {"label": "celltype", "coarse_label": "lineage"}
         figures["blood cells"] = written(source_of(dataset, model, labels))[1]
+    figures["runs"] = walked(data, out)
     page, figures["50,000 cells"] = written(source_of(*many_cells(), {"label": "celltype"}))
     figures["50,000 cells in Chromium"] = in_chromium(page)
     figures["peak_gigabytes"] = round(peak_bytes() / 1e9, 2)

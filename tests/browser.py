@@ -14,6 +14,7 @@ import pytest
 PACKAGES = "chromium chromium-driver"
 OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 TABS = ("overview", "programs", "cells", "quality", "methods", "files")
+LOOKS = [(1400, "light"), (1400, "dark"), (400, "light"), (400, "dark")]
 # Pictures of a tab that are not there yet.
 UNDRAWN = "return [...document.querySelectorAll(`#${arguments[0]} :is(canvas, .plot)`)]\
 .filter((picture) => !picture.dataset.drawn && picture.checkVisibility()).length"
@@ -119,6 +120,42 @@ class Browser:
             "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip}
         )
         path.write_bytes(base64.b64decode(shot["data"]))
+
+
+def walk(
+    browser: Browser,
+    page: Path,
+    *,
+    width: int = 1400,
+    theme: str = "light",
+    axe: str = "",
+    pictures: Path | None = None,
+) -> list[str]:
+    """Open every tab of a report, and say what is wrong with it.
+
+    Parameters
+    ----------
+    browser, page, width, theme
+        As `Browser.open` takes them.
+    axe
+        The script of axe-core, where its findings count too.
+    pictures
+        A folder for a screenshot of each tab.
+    """
+    browser.open(page, width=width, theme=theme)
+    wrong = browser.messages()  # before axe, which the page would not load by itself
+    for tab in TABS:
+        browser.tab(tab)
+        shown = [part.get_attribute("id") for part in browser.shown("section")]
+        wrong += [f"{tab}: {shown} are shown"] if shown != [tab] else []
+        wrong += [f"{tab}: nothing is seen on {name}" for name in browser.blank(tab)]
+        wide = browser.run("return document.documentElement.scrollWidth")
+        wrong += [f"{tab}: {wide} pixels wide, not {width}"] if wide > width else []
+        wrong += [f"{tab}: {each}" for each in (browser.barriers(axe) if axe else [])]
+        if pictures is not None:
+            browser.screenshot(pictures / f"{tab}_{width}_{theme}.png")
+    wrong += browser.messages()
+    return wrong + (["the page is in trouble"] if browser.find("#trouble").is_displayed() else [])
 
 
 def missing_programs() -> list[str]:

@@ -1,7 +1,7 @@
 """The report as a reader uses it: in Chromium, wide, narrow, light, dark, by mouse and by keys."""
 
 import pytest
-from browser import TABS, axe_source, chromium
+from browser import LOOKS, axe_source, chromium, walk
 from neuralNMF.io.pages import write_page
 from neuralNMF.report.contents import contents_of
 from neuralNMF.report.page import page_of
@@ -12,7 +12,6 @@ from selenium.webdriver.support.select import Select
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-LOOKS = [(1400, "light"), (1400, "dark"), (400, "light"), (400, "dark")]
 # Where axe-core looks too, which takes as long as all else.
 AUDITED = [(1400, "light"), (400, "dark")]
 
@@ -46,18 +45,9 @@ def axe():
 
 @pytest.mark.parametrize(("width", "theme"), LOOKS, ids=lambda value: str(value))
 def test_every_tab(chrome, page, axe, width, theme):
-    chrome.open(page, width=width, theme=theme)
-    assert chrome.messages() == []  # before axe, which the page would not load by itself
-    for tab in TABS:
-        chrome.tab(tab)
-        assert [part.get_attribute("id") for part in chrome.shown("section")] == [tab]
-        assert chrome.blank(tab) == []
-        assert chrome.run("return document.documentElement.scrollWidth") <= width, tab
-        if (width, theme) in AUDITED:
-            assert chrome.barriers(axe) == [], tab
+    script = axe if (width, theme) in AUDITED else ""
+    assert walk(chrome, page, width=width, theme=theme, axe=script) == []
     assert chrome.run("return window.injected") is None
-    assert chrome.messages() == []
-    assert not chrome.find("#trouble").is_displayed()
 
 
 def test_it_is_seen_at_once(chrome, page):
