@@ -1,6 +1,7 @@
 """The cells in the plane, their colours, and the file to look at a model with."""
 
 import json
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,6 +199,7 @@ def test_more_labels_than_colours_keep_their_names(model):
         assert colour == own.get(name, "#808080")
 
 
+@pytest.mark.filterwarnings("ignore:The set_bad:PendingDeprecationWarning")  # scanpy's
 def test_the_file_of_a_run(files, model):
     snakemake = SimpleNamespace(
         input=SimpleNamespace(model=files / "layer2.h5nnmf", dataset=files / "dataset.h5ad"),
@@ -224,10 +226,34 @@ def test_the_file_of_a_run(files, model):
     ]  # fmt: skip
     np.testing.assert_allclose(table["l2_umap2"], adata.obsm["X_theta_l2_umap"][:, 1], rtol=1e-5)
 
-    pytest.importorskip("scanpy")
-    from scanpy.plotting._tools.scatterplots import _get_basis
+    wants_of_cellxgene(adata)
+    scanpy = pytest.importorskip("scanpy")
+    import matplotlib.pyplot as plt
 
-    np.testing.assert_array_equal(_get_basis(adata, "theta_l2_umap"), adata.obsm["X_theta_l2_umap"])
+    figure = scanpy.pl.embedding(
+        adata, "theta_l2_umap", color="program_l2", show=False, return_fig=True
+    )
+    dots = np.concatenate([part.get_offsets() for part in figure.axes[0].collections])
+    plt.close(figure)
+    places = adata.obsm["X_theta_l2_umap"]
+    np.testing.assert_allclose(np.sort(dots[:, 0])[:CELLS], np.sort(places[:, 0]), rtol=1e-5)
+
+
+def wants_of_cellxgene(adata):
+    """What its documentation asks of a file, and its adaptor (1.3) of a layout."""
+    assert adata.obs_names.is_unique and adata.var_names.is_unique
+    layouts = {name: array for name, array in adata.obsm.items() if name.endswith("_umap")}
+    assert layouts and all(name.startswith("X_") for name in layouts)
+    for array in layouts.values():
+        assert type(array) is np.ndarray and array.dtype.kind in "fiu"
+        assert array.shape == (adata.n_obs, 2)
+        assert not np.isinf(array).any() and not np.isnan(array).all()
+    coloured = [name.removesuffix("_colors") for name in adata.uns if name.endswith("_colors")]
+    assert coloured
+    for name in coloured:
+        colours = adata.uns[f"{name}_colors"]
+        assert len(colours) == len(adata.obs[name].cat.categories)
+        assert all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in colours)
 
 
 def test_a_model_of_other_cells_ends_in_one_sentence(files, model):
