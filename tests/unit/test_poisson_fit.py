@@ -281,9 +281,9 @@ def test_wrong_combinations_say_what_to_take(keys, sentence):
 @pytest.mark.slow
 def test_blood_cells(shared_data, tmp_path):
     """Programs of sorted blood cells agree with their types, and layer 2 with the lineages."""
-    options = DatasetOptions(variable_genes=2000, variable_genes_by="pearson", min_cells=20)
+    genes = DatasetOptions(variable_genes=2000, variable_genes_by="pearson", min_cells=20)
     source = InputSpec(shared_data / "pbmc_facs.h5ad", "pbmc")
-    build_dataset([source], tmp_path / "dataset.h5ad", options)
+    build_dataset([source], tmp_path / "dataset.h5ad", genes)
     dataset = open_dataset(tmp_path / "dataset.h5ad")
 
     def agreement(usage: np.ndarray, clusters: int, column: str) -> float:
@@ -291,17 +291,11 @@ def test_blood_cells(shared_data, tmp_path):
         found = KMeans(clusters, n_init=20, random_state=0).fit_predict(shares)
         return adjusted_rand_score(dataset.obs[column], found)
 
-    types = []
-    for seed in range(3):
-        model = fit(
-            dataset,
-            [20, 10],
-            LayerOptions(rank=1, beta="learned", loss="nested_poisson", seed=seed),
-        )
-        types.append(agreement(model.usages[0], 10, "celltype"))
-        assert agreement(model.usages[1], 5, "lineage") >= 0.90
-    assert min(types) >= 0.60
-    assert np.mean(types) >= 0.66
+    # More seeds, sets and measures: benchmarks.answer.
+    options = LayerOptions(rank=1, beta="learned", loss="nested_poisson", seed=0)
+    model = fit(dataset, [20, 10], options)
+    assert agreement(model.usages[0], 10, "celltype") >= 0.60
+    assert agreement(model.usages[1], 5, "lineage") >= 0.90
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 2, 5])
