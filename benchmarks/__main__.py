@@ -20,6 +20,7 @@ NAMES = (
     "optimizers",
     "starts",
     "scale",
+    "shards",
     "million",
     "poisson_passes",
     "poisson_scale",

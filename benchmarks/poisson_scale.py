@@ -44,7 +44,8 @@ class Counted(Counts):
 def optimizer(kind: str, counts: Counts) -> Multiplicative:
     """Of one layer, from a random start."""
     generator = torch.Generator().manual_seed(0)
-    start = random_start(counts, RANK, generator)
+    drawn = torch.rand((counts.shape[0], RANK), generator=generator, dtype=torch.float64)
+    start = random_start(counts, drawn, generator)
     theta, programs_t = start.thetas[0], start.programs_t[0]
     if kind == "learned":
         return Multiplicative(LearnedPoisson([theta], [programs_t]), counts)

@@ -73,7 +73,7 @@ def test_a_half_has_the_counts_labels_and_usage_of_its_cells():
     assert half.obs["kind"].tolist() == dataset.obs["kind"].iloc[cells].tolist()
     assert half.obs.index.tolist() == ["cell1", "cell4", "cell70"]
     model = fit_layer(dataset, None, options(3, consensus=False, epochs=2), progress=False)
-    part = model_of_cells(model, cells)
+    part = model_of_cells(model, dataset, cells)
     np.testing.assert_array_equal(part.thetas[0], model.thetas[0][cells])
     np.testing.assert_array_equal(part.betas[0], model.betas[0])
     assert part.obs.index.equals(half.obs.index)
@@ -372,7 +372,7 @@ def test_a_half_without_counts_in_some_cells_can_be_fitted(data):
 
 
 def test_all_fits_are_on_the_device_that_is_asked_for(data, monkeypatch):
-    import neuralNMF.consensus.fit as module
+    from neuralNMF.consensus import fit, half_fits
 
     seen = []
 
@@ -380,7 +380,8 @@ def test_all_fits_are_on_the_device_that_is_asked_for(data, monkeypatch):
         seen.append((options.device, options.precision, options.threads))
         return fit_layer(dataset, previous, dataclasses.replace(options, device="cpu"), **others)
 
-    monkeypatch.setattr(module, "fit_layer", spy)
+    for module in (fit, half_fits):
+        monkeypatch.setattr(module, "fit_layer", spy)
     asked = options(epochs=2, device="cuda", precision="float64")
     add_layer(data[0], None, asked, progress=False)
     assert seen == [("cuda", "float64", 1)] * 9

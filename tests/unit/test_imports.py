@@ -13,6 +13,7 @@ LEVELS = [
     {"errors", "processes"},
     {"options", "progress"},
     {"kernels"},
+    {"team"},
     {"threads", "device", "memory", "simulate", "canonical", "labels", "sampling", "gene_classes"},
     {"evidence", "batches"},
     {"io", "colours"},
@@ -23,7 +24,7 @@ LEVELS = [
     {"projection"},
     {"fit"},
     {"consensus"},
-    {"sizes"},
+    {"sizes", "shards"},
     {"prototype", "dutil", "new_cells"},
 ]
 # Rooms beside the fit: nothing below the prototype imports them.
@@ -40,8 +41,8 @@ FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options", "neuralNMF.processe
 # A command of its own, which looks into a file; what the Snakefile imports may not import it.
 COMMAND = "nmf_workflow.new"
 WITHOUT_TORCH = ["errors", "processes", "options", "progress", "memory", "simulate", "canonical",
-                 "labels", "sampling", "gene_classes", "evidence", "batches", "io", "colours",
-                 "dataset", "plots", "report", "survey", "embedding"]  # fmt: skip
+                 "team", "labels", "sampling", "gene_classes", "evidence", "batches", "io",
+                 "colours", "dataset", "plots", "report", "survey", "embedding"]  # fmt: skip
 # Kernels keep what they have compiled, the prototype appends to a sample's log.
 # Of a process the system says in a file whether it runs.
 MAY_OPEN_FILES = {"io", "kernels", "prototype", "processes"}

@@ -100,9 +100,9 @@ class _Loss(torch.nn.Module):
 
 
 def sample_of(counts: Counts, matrix: scipy.sparse.csr_matrix) -> CountsSample:
-    return CountsSample(
-        torch.arange(matrix.shape[0]), counts, rows_products(matrix, dtype=counts.dtype)
-    )
+    products = rows_products(matrix, dtype=counts.dtype)
+    cells = matrix.shape[0]
+    return CountsSample(torch.arange(cells), counts, products, slice(0, cells))
 
 
 @pytest.mark.parametrize("rank", [2, 3, 7])

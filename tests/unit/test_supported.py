@@ -10,6 +10,7 @@ from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.dataset_writer import write_dataset
 from neuralNMF.options import LayerOptions
+from neuralNMF.team import ALONE
 from neuralNMF.training.loop import Status, Training
 from neuralNMF.training.supported import Round, support_needed, supported
 
@@ -114,7 +115,7 @@ def test_which_are_kept_by_hand():
     second = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
     programs_t = [torch.tensor([[1.0, 4.0, 2.0]]), torch.tensor([[1.0, 1.0]])]
     thetas = [torch.tensor(first), torch.tensor(second)]
-    trained = Round(None, thetas, programs_t, Training(Status.LIMIT))
+    trained = Round(None, thetas, programs_t, Training(Status.LIMIT), ALONE)
     found = trained.supports()
     np.testing.assert_allclose(found[0], [3, 40, 30])
     np.testing.assert_allclose(found[1], [70, 3])

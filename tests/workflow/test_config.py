@@ -201,6 +201,11 @@ WRONG = [
         {"guide": 1, "consensus": True, "loss": "poisson", "beta": "learned"},
         "consensus is true, but guide leads the fit by labels; give one of the two.",
     ),
+    (
+        {"shards": 2, "guide": 1, "loss": "poisson", "beta": "learned"},
+        "shards is 2, but guide needs all labelled cells in one process; give one of the two.",
+    ),
+    ({"shards": [2]}, "shards has 1 entries, but layers has 2;"),
     ({"epoch": 3}, 'config: there is no key "epoch"; did you mean "epochs"?'),
     ({"quux": 3}, 'config: there is no key "quux"; known: samples, runs,'),
     (

@@ -42,6 +42,7 @@ def test_the_formulas_of_the_docs():
         ({"layers": [40, 10]}, {}),
         ({"precision": "float64"}, {}),
         ({"device": "cuda"}, {}),
+        ({"shards": 2}, {}),
         ({}, {"data_mem_size": 10_000, "dataset": {"variable_genes": 2000}}),
         (
             {"data_mem_size": 10_000, "dataset": {"variable_genes": 2000}},
@@ -51,6 +52,14 @@ def test_the_formulas_of_the_docs():
 )
 def test_memory_grows_with_what_it_should(more: dict, less: dict):
     assert memory(**more) > memory(**less)
+
+
+def test_a_process_is_a_task_with_a_gpu_of_its_own():
+    for device, gpus in (("cpu", 0), ("cuda", 3)):
+        asked = needs(shards=[1, 3], device=device)
+        assert asked.tasks(2)(SimpleNamespace(run="main")) == 3
+        assert asked.gpu(2)(SimpleNamespace(run="main")) == gpus
+    assert asked.gpu(1)(SimpleNamespace(run="main")) == 1
 
 
 @pytest.mark.parametrize("more", [{"size": 2000}, {"layers": [40, 10]}, {"epochs": 600}])

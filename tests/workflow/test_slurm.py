@@ -150,6 +150,24 @@ def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str], t
         np.testing.assert_allclose(submitted, plain, rtol=2e-3, atol=1e-4 * plain.max())
 
 
+def test_one_job_of_two_tasks_fits_one_model(real: Workflow, submit: list[str], tmp_path):
+    simulated = {"cells": 800, "genes": 60, "programs": 6}
+    config = {**SMALL, "samples": {"tiny": {"simulate": simulated}}, "layers": [4]}
+    final = "results/tiny/main/layer1.h5nnmf"
+    one = ("--set-threads", "train_layer1=1")
+    real.run(final, *submit, *one, config={**config, "shards": 2})
+    assert (
+        "2 processes, the tasks of" in (real.folder / "logs/tiny/main/train_layer1.log").read_text()
+    )
+    local = Workflow(ROOT, tmp_path / "local")
+    local.folder.mkdir()
+    local.run(final, *one, config=config)
+    ours, theirs = load_model(real.folder / final), load_model(local.folder / final)
+    np.testing.assert_allclose(ours.history["loss"], theirs.history["loss"], rtol=1e-6)
+    for two, alone in zip(ours.betas, theirs.betas, strict=True):
+        np.testing.assert_allclose(two, alone, rtol=0, atol=1e-5 * alone.max())
+
+
 def test_a_job_killed_for_its_memory_gets_more(prepared: Workflow, submit: list[str]):
     script(prepared, HUNGRY)
     result = prepared.run(FIRST, *submit, config=FITS)

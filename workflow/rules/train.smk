@@ -24,6 +24,8 @@ for number in range(1, depth(CONFIG) + 1):
             mem_mb=NEEDS.fit_mem_mb(number),
             runtime=NEEDS.fit_runtime(number),
             gpu=NEEDS.gpu(number),
+            tasks=NEEDS.tasks(number),
+            tasks_per_gpu=1,
         params:
             options=PLAN.layer(number),
             where=PLAN.where(number),

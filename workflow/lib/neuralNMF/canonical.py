@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neuralNMF.team import ALONE, Team
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -37,7 +39,9 @@ class Factors:
     masses: list[np.ndarray]
 
 
-def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Factors:
+def canonical(
+    thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray], team: Team = ALONE
+) -> Factors:
     """Bring a factorisation into canonical form: the same product, with programs that sum to 1.
 
     beta_l -> D_l beta_l, Theta_l -> D_{l-1} Theta_l D_l^-1 with D_l = 1 / row sums of beta_l.
@@ -53,6 +57,8 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
         Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l); left as they are.
     betas : sequence of ndarray
         beta_l (k_l, M); left as they are.
+    team : Team
+        The processes that hold the cells, each the rows of Theta_1 of its own.
 
     Returns
     -------
@@ -66,7 +72,10 @@ def canonical(thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray]) -> Fact
     for layer, (theta, beta) in enumerate(zip(thetas, betas, strict=True)):
         mass = beta.sum(axis=1, dtype=np.float64)
         # For Theta_1 all of these are views or rows: it may be most of what memory holds.
-        usage = ((usage_sums / before) @ theta[rows]) * mass
+        usage = np.asarray((usage_sums / before) @ theta[rows], dtype=np.float64)
+        if layer == 0:
+            team.add(usage)
+        usage = usage * mass
         gone = (mass <= 0) | (usage <= 0)
         order = np.lexsort((-usage, gone))
         # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.

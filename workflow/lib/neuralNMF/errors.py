@@ -19,3 +19,7 @@ class OutputError(NeuralNMFError, OSError):
 
 class DeviceError(NeuralNMFError, RuntimeError):
     """A compute device was asked for that this machine or this torch build does not have."""
+
+
+class ProcessError(NeuralNMFError, RuntimeError):
+    """One of the processes that fit a model together ended before it was done."""

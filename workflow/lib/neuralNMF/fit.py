@@ -14,7 +14,7 @@ from neuralNMF import __version__
 from neuralNMF.batches.factors import Batches
 from neuralNMF.canonical import canonical
 from neuralNMF.cells.place import Place
-from neuralNMF.cells.stream import cells_held, is_dense
+from neuralNMF.cells.stream import cells_held, is_dense_dataset
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import DeviceError, InputError
 from neuralNMF.io.dataset import Dataset
@@ -25,6 +25,7 @@ from neuralNMF.memory import Demand, check_memory
 from neuralNMF.options import POISSON, LayerOptions, rank_in_memory
 from neuralNMF.poisson.fit import fit_poisson
 from neuralNMF.projection.settle import settle
+from neuralNMF.team import Team
 from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 from neuralNMF.training.context import FitContext
@@ -66,10 +67,11 @@ def fit_layer(
     Parameters
     ----------
     dataset : Dataset
-        N cells, M genes.
+        N cells, M genes; or a range of the cells, and each process of its team calls this with its
+        own (`shards`).
     previous : Model or None
-        The model that the layer is added to, fitted to the same cells and genes; None for the
-        first layer.
+        The model that the layer is added to, fitted to the same cells and genes, with the rows of
+        these cells; None for the first layer.
     options : LayerOptions
         Of the new layer.
     programs : ndarray or None, shape (k, M)
@@ -147,10 +149,10 @@ def _fit(context: FitContext) -> Model:
         place.threads.count,
     )
     if place.device.type == "cpu":
-        check_memory(_demand(context))
+        check_memory(_demand(context), sharing=dataset.team.here)
     fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
     if previous is not None and not fitted.joint:
-        _keep_programs(fitted, previous)
+        _keep_programs(fitted, previous, dataset.team)
     model = _model(fitted, dataset)
     model.batches = context.batches
     model.history = _history(previous, depth, fitted)
@@ -161,13 +163,16 @@ def _fit(context: FitContext) -> Model:
     return model
 
 
-def _keep_programs(fitted: Fitted, previous: Model) -> None:
+def _keep_programs(fitted: Fitted, previous: Model, team: Team) -> None:
     """Where the earlier layers were held, their programs are those that they came out with."""
     sums = np.ones(fitted.thetas[0].shape[0])
     for layer, (beta, usage) in enumerate(zip(previous.betas, previous.usages, strict=True)):
         sums = sums @ fitted.thetas[layer].cpu().double().numpy()
+        if layer == 0:
+            team.add(sums)
         if sums.size == len(beta):  # none was given up
             before = usage.sum(axis=0, dtype=np.float64)
+            team.add(before)
             scale = np.divide(before, sums, out=np.zeros_like(sums), where=sums > 0)
             fitted.programs_t[layer] = torch.from_numpy(beta.T * scale)
 
@@ -186,7 +191,7 @@ def _tell_what_is_missing(context: FitContext, model: Model) -> None:
                 layer + 1,
                 found,
                 asked[layer],
-                support_needed(options.min_support, context.dataset.shape[0]),
+                support_needed(options.min_support, context.dataset.all_cells),
                 found,
             )
     dead = int(model.dead[-1].sum())
@@ -205,7 +210,7 @@ def _stream_seed(seed: int, previous: Model | None) -> int:
 
 
 def _check(dataset: Dataset, previous: Model | None, options: LayerOptions) -> None:
-    cells, genes = dataset.shape
+    cells, genes = dataset.all_cells, dataset.shape[1]
     if options.rank >= min(cells, genes):
         raise InputError(
             f"layer rank {options.rank} is too large for {dataset.path.name} with {cells} cells "
@@ -252,7 +257,7 @@ def _demand(context: FitContext) -> Demand:
     dataset, previous, options = context.dataset, context.previous, context.options
     cells, genes = dataset.shape
     ranks = [*([] if previous is None else previous.layers), context.rank]
-    dense = options.loss not in POISSON and is_dense(dataset)
+    dense = options.loss not in POISSON and is_dense_dataset(dataset)
     return Demand(
         cells=cells,
         genes=genes,
@@ -270,6 +275,7 @@ def _model(fitted: Fitted, dataset: Dataset) -> Model:
     factors = canonical(
         [theta.cpu().numpy() for theta in fitted.thetas],
         [program_t.numpy().T for program_t in fitted.programs_t],
+        dataset.team,
     )
     obs = dataset.obs.assign(cell_scale=fitted.cell_scale)
     var = dataset.var.assign(gene_scale=fitted.gene_scale)

@@ -76,7 +76,7 @@ class Demand:
         return max(0, int((available - self.fixed) / (_SLACK * self.bytes_per_cell)))
 
 
-def check_memory(demand: Demand, available: float | None = None) -> None:
+def check_memory(demand: Demand, available: float | None = None, sharing: int = 1) -> None:
     """Log the estimate, and refuse a fit that would not fit.
 
     Parameters
@@ -85,6 +85,8 @@ def check_memory(demand: Demand, available: float | None = None) -> None:
         Of the fit.
     available : float or None
         Bytes; None asks the system.
+    sharing : int
+        Processes that share them, each with about the same demand.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def check_memory(demand: Demand, available: float | None = None) -> None:
     """
     if available is None:
         available = float(psutil.virtual_memory().available)
+    available /= sharing
     _log.info(
         "memory: about %.2f GB at the peak, %.2f GB available",
         demand.total / GIGABYTE,

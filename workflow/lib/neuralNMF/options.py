@@ -37,9 +37,9 @@ RAW_COUNTS = {"normalize": "counts", "transform": "none", "gene_power": None}
 REAL_CELLS = {"normalize": "library", "transform": "log1p", "gene_power": 0.5}
 VARIABLE_GENES = 2000
 # Options that may differ from layer to layer, beside the rank.
-PER_LAYER = ("epochs", "lr", "device")
+PER_LAYER = ("epochs", "lr", "device", "shards")
 # Options that say where a fit runs and in how much memory; they change its result by rounding only.
-WHERE = ("device", "data_mem_size", "threads")
+WHERE = ("device", "data_mem_size", "threads", "shards")
 # Options that only `beta: pmf` has, and options of the labels that guide a Poisson fit.
 PRIOR = ("prior_shape", "prior_rate")
 GUIDE = ("labels", "guide", "guide_layer")
@@ -120,6 +120,8 @@ class LayerOptions:
         Cells held in memory at a time; None holds all.
     threads
         Of the host; None takes torch's own number.
+    shards
+        Processes that fit the layer together, each with a range of the cells: see `shards`.
     prior_shape, prior_rate
         Gamma prior of the programs of ``beta: pmf``.
     labels
@@ -155,6 +157,7 @@ class LayerOptions:
     precision: str = "float32"
     data_mem_size: int | None = None
     threads: int | None = None
+    shards: int = 1
     prior_shape: float = 0.3
     prior_rate: float = 1.0
     labels: str | None = None
@@ -174,6 +177,7 @@ class LayerOptions:
             ("patience", 1),
             ("seed", 0),
             ("guide_layer", 1),
+            ("shards", 1),
         ):
             _check_whole(name, getattr(self, name), least)
         for name in ("data_mem_size", "threads"):
@@ -219,6 +223,11 @@ class LayerOptions:
             raise InputError(
                 "'guide' leads the fit by labels and 'consensus' by other fits: set one of the two "
                 "to 0 or False."
+            )
+        if self.guide > 0 and self.shards > 1:
+            raise InputError(
+                "'guide' needs all labelled cells in one process, so 'shards' cannot be "
+                f"{self.shards}: set it to 1, or 'guide' to 0."
             )
         if self.condition is not None and self.condition == self.batch:
             raise InputError(

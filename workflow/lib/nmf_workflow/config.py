@@ -38,7 +38,7 @@ class Config:
         By name.
     runs
         By name; every key of a fit, the run's own over the config's, with what ``loss: auto``
-        means, and ``epochs``, ``lr`` and ``device`` as lists with one entry a layer. ``search``
+        means, and the keys of ``PER_LAYER`` as lists with one entry a layer. ``search``
         says what is tried where the data choose the layers (None where they do not); ``layers``
         are then the most that may come of it.
     plots
@@ -124,7 +124,7 @@ def settle_loss(fit: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def one_entry_a_layer(fit: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a fit with ``epochs``, ``lr`` and ``device`` as lists, one entry a layer."""
+    """The keys of a fit with those of ``PER_LAYER`` as lists, one entry a layer."""
     depth = len(fit["layers"])
     spread = {
         key: fit[key] if isinstance(fit[key], list) else [fit[key]] * depth for key in PER_LAYER

@@ -16,7 +16,7 @@ Written by `make docs` from `workflow/schemas/config.schema.yaml`; change that f
 
 A key that is left out has its default. A key that is not in this table is an error, with a guess
 at what was meant. Paths are relative to the folder in which the workflow runs (`--directory`).
-Below `runs.<name>` stand the keys from `layers` to `data_mem_size` that differ for that run, and
+Below `runs.<name>` stand the keys from `layers` to `shards` that differ for that run, and
 below `samples.<name>.dataset` the keys of `dataset` that differ for that sample.
 
 A config that names `samples` stands for itself: nothing of the example in `config.yaml` is mixed

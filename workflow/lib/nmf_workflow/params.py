@@ -455,7 +455,8 @@ class Plan:
 
         def options(wildcards: Wildcards, input: Any) -> dict[str, Any]:
             run = self.config.runs[wildcards.run]
-            return {"device": run["device"][number - 1], "data_mem_size": run["data_mem_size"]}
+            of_layer = {key: run[key][number - 1] for key in ("device", "shards")}
+            return {**of_layer, "data_mem_size": run["data_mem_size"]}
 
         return options
 

@@ -235,6 +235,7 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
                 f"{at('consensus')} is true, but {at('guide')} leads the fit by labels; give one "
                 "of the two."
             )
+    yield from shards_problems(fit, at)
     models = [("beta", "pmf"), *(("loss", loss) for loss in POISSON)]
     for key, model in models:
         for other, raw in RAW_COUNTS.items():
@@ -244,6 +245,18 @@ def run_problems(name: str, fit: Mapping[str, Any], data: Mapping[str, Any]) -> 
                     f"{at(other)} is {show(fit[other])}, but `{at(key)}: {model}` models raw "
                     f"counts; allowed: {' or '.join(allowed)}."
                 )
+
+
+def shards_problems(fit: Mapping[str, Any], at: Callable[[str], str]) -> Iterator[str]:
+    """What cannot be done by several processes that each have some of the cells."""
+    shards = fit["shards"]
+    if max(shards if isinstance(shards, list) else [shards]) == 1:
+        return
+    if fit["guide"] > 0:
+        yield (
+            f"{at('shards')} is {show(shards)}, but {at('guide')} needs all labelled cells in one "
+            "process; give one of the two."
+        )
 
 
 def search_problems(fit: Mapping[str, Any], at: Callable[[str], str]) -> Iterator[str]:

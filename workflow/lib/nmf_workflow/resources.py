@@ -73,7 +73,8 @@ class Needs:
         rank = max(rank_in_memory(run["layers"][:number], run["loss"]) for run in runs)
         wide = 2 if any(run["precision"] == "float64" for run in runs) else 1
         on_gpu = any(uses_gpu(run["device"][number - 1]) for run in runs)
-        base = FIT_BASE_MB + (GPU_BASE_MB if on_gpu else 0)
+        processes = max(run["shards"][number - 1] for run in runs)
+        base = (FIT_BASE_MB + (GPU_BASE_MB if on_gpu else 0)) * processes
         theta = THETA_COPIES * 4 * rank / (BYTES_PER_NONZERO * GENES_IN_A_CELL)
 
         def mem_mb(wildcards: Any, input: Any, attempt: int) -> int:
@@ -140,10 +141,22 @@ class Needs:
         return again(TRIALS * self.fit_runtime(1)(wildcards, input, 1), attempt)
 
     def gpu(self, number: int) -> Function:
-        """GPUs of ``train_layer<number>``: one if the config asks for ``cuda``, else none."""
-        return lambda wildcards: int(
-            uses_gpu(self.config.runs[wildcards.run]["device"][number - 1])
-        )
+        """GPUs of ``train_layer<number>``: one a process if the config asks for ``cuda``."""
+
+        def gpu(wildcards: Any) -> int:
+            run = self.config.runs[wildcards.run]
+            return int(uses_gpu(run["device"][number - 1])) * run["shards"][number - 1]
+
+        return gpu
+
+    def tasks(self, number: int) -> Function:
+        """Processes of ``train_layer<number>``, the tasks of its job under Slurm."""
+
+        def tasks(wildcards: Any) -> int:
+            shards: int = self.config.runs[wildcards.run]["shards"][number - 1]
+            return shards
+
+        return tasks
 
     def projection_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Memory of ``project``: counts go through it in pieces, the usage is held."""

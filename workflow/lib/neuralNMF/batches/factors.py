@@ -11,6 +11,7 @@ import pandas as pd
 from neuralNMF.errors import InputError
 from neuralNMF.labels import label_column, label_names
 from neuralNMF.options import INPUT
+from neuralNMF.team import ALONE, Team
 
 
 def batch_of_cells(obs: pd.DataFrame, column: str) -> np.ndarray:
@@ -28,6 +29,11 @@ def batch_of_cells(obs: pd.DataFrame, column: str) -> np.ndarray:
         There is no such column; the message names those there are.
     """
     return label_names(label_column(obs, "dataset" if column == INPUT else column))
+
+
+def names_of_all(names: np.ndarray, team: Team) -> np.ndarray:
+    """The different names among those of all processes' cells, sorted."""
+    return np.unique(np.concatenate(team.gathered(np.unique(names))))
 
 
 @dataclass(frozen=True)
@@ -72,15 +78,23 @@ class Batches:
         return np.vstack([1.0 / self.factors, np.ones(self.factors.shape[1])])
 
 
-def check_batches(obs: pd.DataFrame, column: str) -> np.ndarray:
+def check_batches(obs: pd.DataFrame, column: str, team: Team = ALONE) -> np.ndarray:
     """The names of the batches of a data set, sorted.
+
+    Parameters
+    ----------
+    obs : DataFrame
+    column : str
+        See `batch_of_cells`.
+    team : Team
+        The processes that hold the cells, each the table of its own.
 
     Raises
     ------
     InputError
         There is no such column, or all of its cells are of one batch.
     """
-    names = np.unique(batch_of_cells(obs, column))
+    names = names_of_all(batch_of_cells(obs, column), team)
     names = names[names != ""]
     if names.size < 2:
         there = f"only '{names[0]}'" if names.size else "no batch at all"

@@ -22,6 +22,7 @@ from neuralNMF.cells.place import Place
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.cells.tensors import DenseBlock, SparseBlock
 from neuralNMF.errors import InputError
+from neuralNMF.team import ALONE, Team
 from neuralNMF.threads import SERIAL, Threads
 
 FLOOR = 1e-10
@@ -50,8 +51,8 @@ class RatePass(Generic[Rows, Columns]):
     columns: Columns
 
 
-def median_total(totals: np.ndarray) -> float:
-    """The median of the cells' totals (N,), without those that are zero.
+def median_total(totals: np.ndarray, team: Team = ALONE) -> float:
+    """The median of the cells' totals (N,), without those that are zero, of all processes.
 
     Raises
     ------
@@ -60,18 +61,20 @@ def median_total(totals: np.ndarray) -> float:
     """
     positive = np.asarray(totals, dtype=np.float64)
     positive = positive[positive > 0]
-    if positive.size == 0:
+    if team.total(positive.size) == 0:
         raise InputError("No cell has any counts in the selected genes; select other genes.")
-    return float(np.median(positive))
+    return team.median(positive)
 
 
-def library_size(totals: np.ndarray) -> np.ndarray:
+def library_size(totals: np.ndarray, team: Team = ALONE) -> np.ndarray:
     """Library sizes s_i: a cell's total over the selected genes, divided by the median total.
 
     Parameters
     ----------
     totals : ndarray, shape (N,)
         Counts of each cell.
+    team : Team
+        The processes that hold the cells, each the totals of its own.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def library_size(totals: np.ndarray) -> np.ndarray:
     InputError
         No cell has any counts.
     """
-    return np.asarray(totals, dtype=np.float64) / median_total(totals)
+    return np.asarray(totals, dtype=np.float64) / median_total(totals, team)
 
 
 class Counts:
@@ -101,9 +104,16 @@ class Counts:
         Where the cells' side is computed.
     floor : float, default 1e-10
         Background rate, in counts.
+    team : Team
+        The processes whose blocks make up X, each with some of the cells. Whatever is summed over
+        cells is summed over those of all processes.
 
     Attributes
     ----------
+    all_cells : int
+        Of all processes.
+    entries : float
+        All cells times genes.
     scale : Tensor, shape (N,)
         Library sizes, float64 on the host.
     totals : Tensor, shape (N,)
@@ -127,9 +137,12 @@ class Counts:
         place: Place,
         *,
         floor: float = FLOOR,
+        team: Team = ALONE,
     ) -> None:
         self._blocks = blocks
-        self.shape = shape
+        self.shape, self.team = shape, team
+        self.all_cells = int(team.total(shape[0]))
+        self.entries = float(self.all_cells) * shape[1]
         self.floor = floor
         self.device, self.dtype, self.threads = place.device, place.dtype, place.threads
         self.scale = torch.as_tensor(scale, dtype=torch.float64)
@@ -140,9 +153,11 @@ class Counts:
             )
         sums = [block.count_sums() for _, _, block in blocks()]
         totals = np.concatenate([part.totals for part in sums])
-        self.total = float(totals.sum())
-        self.saturated = float(np.concatenate([part.entropies for part in sums]).sum()) - self.total
-        self.log_factorials = float(np.concatenate([part.log_factorials for part in sums]).sum())
+        entropies = np.concatenate([part.entropies for part in sums]).sum()
+        self.total = team.total(float(totals.sum()))
+        self.saturated = team.total(float(entropies)) - self.total
+        log_factorials = np.concatenate([part.log_factorials for part in sums]).sum()
+        self.log_factorials = team.total(float(log_factorials))
         self.totals = torch.from_numpy(totals)
 
     @overload
@@ -217,6 +232,7 @@ class Counts:
             ):
                 part = None if by_row is None else by_row[start:stop]
                 block.rates(usage[start:stop], program_t, self.floor, log_sum, part, by_column)
+        self.team.add(*log_sums, *(part.numpy() for part in by_columns if part is not None))
         return [
             RatePass(float(log_sum), by_row, by_column)
             for log_sum, by_row, by_column in zip(log_sums, by_rows, by_columns, strict=True)
@@ -249,6 +265,7 @@ class Counts:
             block_rows = None if by_row is None else by_row[start:stop]
             part = theta[start:stop]
             block.curvature(part, programs_t, direction, self.floor, block_rows, by_column)
+        self.team.add(by_column.numpy())
         return by_column, by_row
 
     def hessian(self, theta: Tensor, programs_t: Tensor) -> Tensor:
@@ -270,14 +287,16 @@ class Counts:
         out = torch.zeros((self.shape[1], rank * (rank + 1) // 2), dtype=torch.float64)
         for start, stop, block in self._blocks():
             block.hessian(theta[start:stop], programs_t, self.floor, out)
+        self.team.add(out.numpy())
         return out
 
     def weights(self, theta: Tensor) -> Tensor:
-        """Sum over cells of s_i theta_ik: (k,) float64 on the host."""
+        """Sum over cells of s_i theta_ik, those of all processes: (k,) float64 on the host."""
         total = torch.zeros(theta.shape[1], dtype=torch.float64)
         # In pieces, so that the double-precision copy stays small.
         for part, scale in zip(theta.detach().split(65536), self.scale.split(65536), strict=True):
             total += scale @ part.cpu().double()
+        self.team.add(total.numpy())
         return total
 
     def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
@@ -290,7 +309,7 @@ class Counts:
         programs_t : Tensor, shape (M, k)
             float64 on the host.
         """
-        background = self.floor * self.shape[0] * self.shape[1]
+        background = self.floor * self.all_cells * self.shape[1]
         return float(self.weights(theta) @ programs_t.detach().sum(0)) + background
 
     def deviance(self, log_sum: float, rate_total: float) -> float:

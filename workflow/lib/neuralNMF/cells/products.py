@@ -23,6 +23,7 @@ from neuralNMF.cells.sums import block_borders
 from neuralNMF.cells.tensors import DenseBlock, SparseBlock
 from neuralNMF.device import empty_rows
 from neuralNMF.solvers.gram import gram
+from neuralNMF.team import ALONE, Team
 from neuralNMF.threads import SERIAL, Threads
 
 
@@ -38,11 +39,15 @@ class Products:
     genes : ndarray of float64, shape (M,), or None
         Factor of each gene; None for ones.
     place : Place
+    team : Team
+        The processes whose blocks make up X', each with some of the cells.
 
     Attributes
     ----------
     square_sum : float
-        Sum of all squares of X'.
+        Sum of all squares of X', of the cells of all processes.
+    entries : float
+        Cells of all processes times genes.
     """
 
     def __init__(
@@ -51,16 +56,18 @@ class Products:
         shape: tuple[int, int],
         genes: np.ndarray | None,
         place: Place,
+        team: Team = ALONE,
     ) -> None:
         self._blocks = blocks
-        self.shape = shape
+        self.shape, self.team = shape, team
+        self.entries = team.total(shape[0]) * shape[1]
         self.device, self.dtype, self.threads = place.device, place.dtype, place.threads
         self._genes: Tensor | None = None  # where they have no scale
         scale = torch.ones(shape[1], dtype=torch.float64)
         if genes is not None and np.any(np.asarray(genes) != 1):
             self._genes = scale = torch.as_tensor(genes, dtype=torch.float64)
         squares = [block.square_sums(scale) for _, _, block in self.blocks()]
-        self.square_sum = float(np.concatenate(squares).sum())
+        self.square_sum = team.total(float(np.concatenate(squares).sum()))
 
     def blocks(self) -> Iterator[tuple[int, int, Block]]:
         """The blocks of cells, in order."""
@@ -86,7 +93,7 @@ class Products:
         return out
 
     def transposed_times(self, left: Tensor) -> Tensor:
-        """X'^T @ left.
+        """X'^T @ left, over the cells of all processes.
 
         Parameters
         ----------
@@ -98,14 +105,26 @@ class Products:
         Tensor, shape (M, k)
             float64 on the host.
         """
-        sums = torch.zeros((self.shape[1], left.shape[1]), dtype=torch.float64)
-        for start, stop, block in self.blocks():
-            block.add_transposed_times(left[start:stop], sums)
+        sums = self._own_transposed_times(left)
+        self.team.add(sums.numpy())
         return self._scaled(sums)
 
     def sums(self, theta: Tensor) -> Sums:
-        """Theta^T Theta and X'^T Theta of theta (N, k), in one pass over X'."""
-        return Sums(gram(theta, self.threads), self.transposed_times(theta))
+        """Theta^T Theta and X'^T Theta of theta (N, k), in one pass over X', of all processes."""
+        own = Sums(gram(theta, self.threads), self._own_transposed_times(theta))
+        return self._of_all(own)
+
+    def _own_transposed_times(self, left: Tensor) -> Tensor:
+        """The sums of `transposed_times` over the own cells, without the factors of the genes."""
+        sums = torch.zeros((self.shape[1], left.shape[1]), dtype=torch.float64)
+        for start, stop, block in self.blocks():
+            block.add_transposed_times(left[start:stop], sums)
+        return sums
+
+    def _of_all(self, own: Sums) -> Sums:
+        """The sums over all processes' cells, with the factors of the genes, from the own ones."""
+        self.team.add(own.gram.numpy(), own.cross.numpy())
+        return Sums(own.gram, self._scaled(own.cross))
 
     def move(self, move: Move, theta: Tensor, last: Tensor | None) -> tuple[Tensor, Tensor, Sums]:
         """Move all cells, and sum over where the step leads, in one pass over X'.
@@ -123,7 +142,7 @@ class Products:
         proposal, trial : Tensor, shape (N, k)
             Without a last proposal, they are equal.
         sums : Sums
-            Of the trial.
+            Of the trial, over the cells of all processes.
         """
         rank = theta.shape[1]
         proposal = empty_rows(*theta.shape, device=theta.device, dtype=theta.dtype)
@@ -137,8 +156,7 @@ class Products:
         for start, stop, block in self.blocks():
             part = slice(start, stop)
             block.move(scaled, theta[part], proposal[part], trial[part], sums)
-        sums.cross = self._scaled(sums.cross)
-        return proposal, trial, sums
+        return proposal, trial, self._of_all(sums)
 
     def _scaled(self, small: Tensor) -> Tensor:
         """diag(genes) @ small (M, k)."""
@@ -161,7 +179,8 @@ class CellSums(torch.autograd.Function):
         """G and B^T."""
         ctx.save_for_backward(theta)
         ctx.products = products
-        return gram(theta, products.threads), products.transposed_times(theta)
+        sums = products.sums(theta)
+        return sums.gram, sums.cross
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -146,7 +146,7 @@ def fit_scaling(
     Parameters
     ----------
     dataset : Dataset
-        N cells, M genes.
+        N cells, M genes, or a range of its cells: the factors are those that all cells ask for.
     normalize : {"counts", "library", "variance"}
         ``counts``: all cells' factors are 1. ``library`` and ``variance``: a cell's factor is the
         median total divided by its total, over all genes of its input, selected or not.
@@ -170,7 +170,7 @@ def fit_scaling(
     if normalize != "counts":
         totals = dataset.obs["total_counts"].to_numpy(np.float64)
         counted = totals > 0
-        target = float(np.median(totals[counted]))
+        target = dataset.team.median(totals[counted])
         cells[counted] = target / totals[counted]
     of_batches = batch_scale(batches, dataset.obs, dtype)
     scaling = Scaling(cells, genes, transform, dtype, target, of_batches)
@@ -195,10 +195,11 @@ def _variances(dataset: Dataset, scaling: Scaling) -> tuple[np.ndarray, np.ndarr
         sums += np.bincount(counts.indices, values, dataset.shape[1])
         squares += np.bincount(counts.indices, values**2, dataset.shape[1])
         dataset.release()
-    variance = squares / dataset.shape[0] - (sums / dataset.shape[0]) ** 2
+    dataset.team.add(sums, squares)
+    variance = squares / dataset.all_cells - (sums / dataset.all_cells) ** 2
     # A gene that is the same everywhere has nothing to be scaled by; rounding may leave it a speck
     # of variance.
-    return variance, variance > 1e-12 * squares / dataset.shape[0]
+    return variance, variance > 1e-12 * squares / dataset.all_cells
 
 
 def scaled_matrix(counts: sp.csr_matrix, scaling: Scaling) -> sp.csr_matrix:

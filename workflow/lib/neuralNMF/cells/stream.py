@@ -24,6 +24,7 @@ from neuralNMF.cells.products import Products, rows_products, tensor_products
 from neuralNMF.cells.scaling import Scaling, batch_scale
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.io.dataset import Dataset
+from neuralNMF.team import Team
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +41,14 @@ _Csr = tuple[np.ndarray, np.ndarray, np.ndarray]
 _Run = tuple[int, int, Block]
 
 
-def is_dense(counts: Dataset | sp.csr_matrix) -> bool:
-    """Whether least squares multiply by these counts (N, M) as by a dense matrix."""
-    cells, genes = counts.shape
-    return counts.nnz >= DENSE_FROM * cells * genes
+def is_dense(cells: int, genes: int, nonzeros: int) -> bool:
+    """Whether least squares multiply by so many counts of N cells, M genes as a dense matrix."""
+    return nonzeros >= DENSE_FROM * cells * genes
+
+
+def is_dense_dataset(dataset: Dataset) -> bool:
+    """`is_dense` of all cells of a data set, whoever holds them."""
+    return is_dense(dataset.all_cells, dataset.shape[1], dataset.all_nonzeros)
 
 
 def dataset_products(
@@ -65,7 +70,7 @@ def dataset_products(
     -------
     Products
     """
-    dense = is_dense(dataset)
+    dense = is_dense_dataset(dataset)
     kind = "multiplied as a dense matrix" if dense else "multiplied as a sparse matrix"
     _log_size(dataset, kind, data_mem_size)
 
@@ -77,7 +82,7 @@ def dataset_products(
         return make(indptr, indices, values, scale, dataset.shape[1], borders)
 
     blocks = _blocks(dataset, block, data_mem_size, place, dense=dense)
-    return Products(blocks, dataset.shape, scaling.genes, place)
+    return Products(blocks, dataset.shape, scaling.genes, place, dataset.team)
 
 
 def count_scaling(dataset: Dataset, batches: Batches | None) -> Scaling:
@@ -95,7 +100,7 @@ def dataset_counts(
     The parameters are those of `dataset_products`, ``scaling`` is that of `count_scaling`.
     """
     _log_size(dataset, "raw counts", data_mem_size)
-    sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64))
+    sizes = library_size(dataset.obs["selected_counts"].to_numpy(np.float64), dataset.team)
 
     def block(start: int, stop: int, arrays: _Csr, borders: np.ndarray) -> Block:
         indptr, indices, data = arrays
@@ -103,7 +108,7 @@ def dataset_counts(
         return place.rows(indptr, indices, values, sizes[start:stop], dataset.shape[1], borders)
 
     blocks = _blocks(dataset, block, data_mem_size, place)
-    return Counts(blocks, dataset.shape, sizes, place)
+    return Counts(blocks, dataset.shape, sizes, place, team=dataset.team)
 
 
 def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
@@ -125,27 +130,61 @@ def draw_sample(cells: int, generator: torch.Generator) -> np.ndarray:
     return torch.randperm(cells, generator=generator)[:SAMPLE_CELLS].sort().values.numpy()
 
 
+def draw_rows(
+    dataset: Dataset, rank: int, generator: torch.Generator, dtype: torch.dtype
+) -> Tensor:
+    """Draw a row of each cell uniformly from (0, 1), on the host so that every device starts alike.
+
+    A cell's row is the same whoever holds it: the rows of all cells are drawn, some at a time.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        N cells, all or a range of them.
+    rank : int
+        k.
+    generator : torch.Generator
+    dtype : torch.dtype
+
+    Returns
+    -------
+    Tensor, shape (N, k)
+    """
+    first = 0 if dataset.share is None else dataset.share.first
+    drawn = torch.empty((dataset.shape[0], rank), dtype=dtype)
+    for start in range(0, dataset.all_cells, _CHUNK):
+        stop = min(start + _CHUNK, dataset.all_cells)
+        rows = torch.rand((stop - start, rank), generator=generator, dtype=dtype)
+        low, high = max(start, first), min(stop, first + dataset.shape[0])
+        if low < high:
+            drawn[low - first : high - first] = rows[low - start : high - start]
+    return drawn
+
+
 def sample_products(
     dataset: Dataset, scaling: Scaling, cells: np.ndarray, place: Place
 ) -> Products:
-    """The products of some cells of a data set, in memory on the host.
+    """The products of some cells of a data set, in memory on the host of every process.
 
     Parameters
     ----------
     dataset : Dataset
     scaling : Scaling
-        Of the whole data set.
+        Of its cells.
     cells : ndarray of int, shape (n,)
-        Rising indices.
+        Rising indices, among all cells, whoever holds them.
     place : Place
         Its precision and threads are taken.
     """
-    sample_scaling = scaling.of_cells(cells)
-    matrix = sample_rows(dataset, cells)
+    own = dataset.own(cells)
+    sample_scaling = scaling.of_cells(own)
+    matrix = sample_rows(dataset, own)
     arrays = matrix.data, matrix.indptr, matrix.indices
-    matrix.data = sample_scaling.values(*arrays, 0, cells.size)
-    factors = sample_scaling.outer_cells, scaling.genes
-    if is_dense(matrix):
+    matrix.data = sample_scaling.values(*arrays, 0, own.size)
+    matrix, scale = _of_all(dataset.team, matrix, sample_scaling.outer_cells)
+    factors = scale, scaling.genes
+    rows, genes = matrix.shape
+    if is_dense(rows, genes, matrix.nnz):
         dense = torch.as_tensor(matrix.toarray(), dtype=place.dtype)
         return tensor_products(dense, *factors, threads=place.threads)
     return rows_products(matrix, *factors, dtype=place.dtype, threads=place.threads)
@@ -155,6 +194,8 @@ def sample_products(
 class CountsSample:
     """Some cells of a data set, in memory, that starts of Poisson models are tried on.
 
+    Of several processes each has all of it.
+
     Parameters
     ----------
     cells : Tensor of int64, shape (n,)
@@ -163,11 +204,14 @@ class CountsSample:
         Theirs, on the device of the fit, with the library sizes of the data set.
     products : Products
         Of their profiles at one total, on the host.
+    own : slice or None
+        Where the sample is all cells: which of them this process holds; else None.
     """
 
     cells: Tensor
     counts: Counts
     products: Products
+    own: slice | None
 
 
 def counts_sample(
@@ -181,7 +225,7 @@ def counts_sample(
     scaling : Scaling
         Of `count_scaling`.
     counts : Counts
-        Of the whole data set.
+        Of the data set.
     generator : torch.Generator
     place : Place
 
@@ -190,20 +234,35 @@ def counts_sample(
     CountsSample
         At most SAMPLE_CELLS cells; all of them where they are few.
     """
-    chosen = draw_sample(counts.shape[0], generator)
-    cells = torch.from_numpy(chosen)
-    matrix = sample_rows(dataset, chosen)
+    chosen = draw_sample(dataset.all_cells, generator)
+    own = dataset.own(chosen)
+    matrix = sample_rows(dataset, own)
     arrays = matrix.data, matrix.indptr, matrix.indices
-    matrix.data = scaling.of_cells(chosen).values(*arrays, 0, chosen.size)
-    sizes = counts.scale[cells].numpy()
+    matrix.data = scaling.of_cells(own).values(*arrays, 0, own.size)
+    matrix, sizes = _of_all(dataset.team, matrix, counts.scale[torch.from_numpy(own)].numpy())
     profiles = 1.0 / np.where(sizes > 0, sizes, 1.0)
     products = rows_products(matrix, profiles, dtype=place.dtype, threads=place.threads)
-    if chosen.size == counts.shape[0]:
-        return CountsSample(cells, counts, products)
+    cells, held = torch.from_numpy(chosen), None
+    if chosen.size == dataset.all_cells:
+        first = 0 if dataset.share is None else dataset.share.first
+        held = slice(first, first + dataset.shape[0])
+        if dataset.team.size == 1:
+            return CountsSample(cells, counts, products, held)
     sample = rows_counts(
         matrix, sizes, device=place.device, dtype=place.dtype, threads=place.threads
     )
-    return CountsSample(cells, sample, products)
+    return CountsSample(cells, sample, products, held)
+
+
+def _of_all(
+    team: Team, matrix: sp.csr_matrix, vector: np.ndarray
+) -> tuple[sp.csr_matrix, np.ndarray]:
+    """The rows and the vectors of all processes, one below the other."""
+    parts = team.gathered((matrix, vector))
+    if len(parts) == 1:
+        return parts[0]
+    matrices, vectors = zip(*parts, strict=True)
+    return sp.vstack(matrices, format="csr"), np.concatenate(vectors)
 
 
 def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
@@ -213,7 +272,7 @@ def sample_rows(dataset: Dataset, cells: np.ndarray) -> sp.csr_matrix:
     ----------
     dataset : Dataset
     cells : ndarray of int, shape (n,)
-        Rising indices.
+        Rising indices, of cells that are held here.
 
     Returns
     -------
@@ -240,8 +299,8 @@ def _blocks(
 
     make: from (first cell, past the last cell, their indptr, indices and data, borders of blocks).
     """
-    cells, genes = dataset.shape
-    borders = block_borders(dataset.indptr, genes, dense=dense)
+    cells = dataset.shape[0]
+    borders = _borders(dataset, dense=dense)
     if data_mem_size is None or data_mem_size >= cells:
         held = [(0, cells, make(0, cells, (dataset.indptr, *dataset.read()), borders))]
         return lambda: held
@@ -269,11 +328,24 @@ def _ahead(blocks: Iterator[_Run]) -> Iterator[_Run]:
 
 def cells_held(dataset: Dataset, data_mem_size: int | None, *, dense: bool) -> int:
     """Cells of a data set that are in memory at a time, at the most."""
-    cells, genes = dataset.shape
+    cells = dataset.shape[0]
     if data_mem_size is None or data_mem_size >= cells:
         return cells
-    borders = block_borders(dataset.indptr, genes, dense=dense)
+    borders = _borders(dataset, dense=dense)
     return max(int(run[-1] - run[0]) for run in _whole_blocks(borders, data_mem_size))
+
+
+def _borders(dataset: Dataset, *, dense: bool) -> np.ndarray:
+    """The borders of the blocks of a data set's cells; of a range of its cells those inside it.
+
+    They are those of the whole data set, so that sums do not depend on who holds a block.
+    """
+    cells, genes = dataset.shape
+    if dataset.share is None:
+        return block_borders(dataset.indptr, genes, dense=dense)
+    first = dataset.share.first
+    borders = block_borders(dataset.share.indptr, genes, dense=dense) - first
+    return borders[(borders >= 0) & (borders <= cells)]
 
 
 def _whole_blocks(borders: np.ndarray, data_mem_size: int) -> Iterator[np.ndarray]:
@@ -287,14 +359,14 @@ def _whole_blocks(borders: np.ndarray, data_mem_size: int) -> Iterator[np.ndarra
 
 
 def _log_size(dataset: Dataset, kind: str, data_mem_size: int | None) -> None:
-    cells, genes = dataset.shape
-    streamed = data_mem_size is not None and data_mem_size < cells
+    cells, genes = dataset.all_cells, dataset.shape[1]
+    streamed = data_mem_size is not None and data_mem_size < dataset.shape[0]
     _log.info(
         "%d cells x %d genes, %d non-zeros (%.1f %%), %s, %s",
         cells,
         genes,
-        dataset.nnz,
-        100 * dataset.nnz / (cells * genes),
+        dataset.all_nonzeros,
+        100 * dataset.all_nonzeros / (cells * genes),
         kind,
         f"streamed {data_mem_size} cells at a time" if streamed else "held in memory",
     )

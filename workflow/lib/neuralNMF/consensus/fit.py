@@ -3,67 +3,28 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from neuralNMF.batches.factors import Batches
-from neuralNMF.cells.stream import sample_rows
 from neuralNMF.consensus.gain import held_out_gains
 from neuralNMF.consensus.groups import grouped
-from neuralNMF.consensus.parts import cells_of, halves, model_of_cells
+from neuralNMF.consensus.half_fits import compared_cells, fits_of_halves
 from neuralNMF.consensus.replication import REPLICATED, Found, replication_table
 from neuralNMF.fit import fit_layer, versions
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.options import COARSER, LayerOptions
-from neuralNMF.progress import bar
-from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import threads_of_a_fit
 from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 
-SPLITS = 3
-# Further fits of one half, from other starts.
-_RESTARTS = 2
-# Between the seeds of the fits, so that those of two runs with neighbouring seeds differ.
-_STRIDE = 1_000_003
-# Fits are compared by their usage of so many cells at the most.
-_COMPARED_CELLS = 10_000
 # With fewer cells than this, halves of them say nothing.
 _FEWEST_CELLS, _CELLS_A_PROGRAM = 200, 4
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The cells that fits are compared on.
-
-    Attributes
-    ----------
-    counts : csr_matrix, (n, M)
-    obs : DataFrame
-        Theirs.
-    """
-
-    counts: sp.csr_matrix
-    obs: pd.DataFrame
-
-    def layers(self, model: Model, options: LayerOptions) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Of every layer of a model, the usage of these cells (n, k) and the programs (k, M)."""
-        with threads_of_a_fit(options.threads) as threads:
-            held = held_programs(model, threads=threads)
-            usage = held.usage(held.prepared(self.counts, self.obs)).theta
-        layers = []
-        scale = model.var["gene_scale"].to_numpy()
-        for number, beta in enumerate(model.betas):
-            usage = usage if number == 0 else usage @ model.thetas[number]
-            layers.append((usage, beta / scale))
-        return layers
 
 
 def add_layer(
@@ -109,11 +70,11 @@ def add_layer(
             dataset, previous, options, batches=batches, progress=progress, checkpoint=checkpoint
         )
     depth = 1 if previous is None else len(previous.thetas) + 1
-    if dataset.shape[0] < max(_FEWEST_CELLS, _CELLS_A_PROGRAM * options.rank):
+    if dataset.all_cells < max(_FEWEST_CELLS, _CELLS_A_PROGRAM * options.rank):
         _log.warning(
             "layer %d is fitted without 'consensus': %d cells are too few for %d programs.",
             depth,
-            dataset.shape[0],
+            dataset.all_cells,
             options.rank,
         )
         return fit_layer(
@@ -124,9 +85,9 @@ def add_layer(
         with threads_of_a_fit(options.threads) as threads:
             batches = learn_batches(dataset, options, threads)
     rng = np.random.default_rng([options.seed, depth])
-    probe = _probe(dataset, rng)
+    probe = compared_cells(dataset, rng)
     most = most_programs(previous, options.rank)
-    pairs, starts = _fits_of_halves(
+    pairs, starts = fits_of_halves(
         dataset, previous, replace(options, rank=most), batches, probe, rng, progress, checkpoint
     )
     newest = [fit[-1] for pair in pairs for fit in pair]
@@ -175,12 +136,6 @@ def most_programs(previous: Model | None, rank: int) -> int:
     return max(1, min(rank, round(share * there), there - 1))
 
 
-def _probe(dataset: Dataset, rng: np.random.Generator) -> Probe:
-    cells = dataset.shape[0]
-    chosen = np.sort(rng.permutation(cells)[:_COMPARED_CELLS])
-    return Probe(sample_rows(dataset, chosen), dataset.obs.iloc[chosen])
-
-
 def fit_key(dataset: Dataset, previous: Model | None, options: LayerOptions) -> dict[str, Any]:
     """What a checkpoint tells one fit from another by: all that its result depends on."""
     return {
@@ -189,59 +144,6 @@ def fit_key(dataset: Dataset, previous: Model | None, options: LayerOptions) -> 
         "options": options.plain(),
         "versions": versions(),
     }
-
-
-_Pairs = list[tuple[list[Found], list[Found]]]
-
-
-def _fits_of_halves(
-    dataset: Dataset,
-    previous: Model | None,
-    options: LayerOptions,
-    batches: Batches | None,
-    probe: Probe,
-    rng: np.random.Generator,
-    progress: bool,
-    checkpoint: Checkpoint,
-) -> tuple[_Pairs, _Pairs]:
-    """Fits of both halves of every split; and of the first half from other starts, in pairs."""
-    splits = halves(dataset.shape[0], SPLITS, rng)
-    # A half has half of a program's cells. It is held in memory, also where all cells are streamed:
-    # a smaller one would give another result.
-    options = replace(options, min_support=options.min_support / 2, data_mem_size=None)
-    with bar("halves of the cells", "fit", 2 * SPLITS + _RESTARTS, shown=progress) as fits:
-
-        def found(cells: np.ndarray, number: int, name: str) -> list[Found]:
-            kept = checkpoint.part(f"half_{number}{name}")
-
-            def of_half() -> dict[str, Any]:
-                before = None if previous is None else model_of_cells(previous, cells)
-                own = replace(options, seed=options.seed + _STRIDE * number)
-                _log.info("a half of the cells, %d of them, seed %d", cells.size, own.seed)
-                # Its usage is that of the probe's cells, by its programs.
-                fit = fit_layer(
-                    cells_of(dataset, cells),
-                    before,
-                    own,
-                    batches=batches,
-                    progress=False,
-                    warn=False,
-                    exact_usage=False,
-                    checkpoint=kept,
-                )
-                return {"layers": probe.layers(fit, options)}
-
-            layers = kept.result(of_half)["layers"]
-            fits.update()
-            return [Found(usage, programs) for usage, programs in layers]
-
-        pairs = [
-            (found(a, split, "a"), found(b, split, "b"))
-            for split, (a, b) in enumerate(splits, start=1)
-        ]
-        first = pairs[0][0]
-        others = range(SPLITS + 1, SPLITS + 1 + _RESTARTS)
-        return pairs, [(first, found(splits[0][0], number, "a")) for number in others]
 
 
 def _tell(model: Model, options: LayerOptions) -> None:

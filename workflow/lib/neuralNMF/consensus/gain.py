@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neuralNMF.consensus.held_out import overdispersion, with_counts
-from neuralNMF.consensus.parts import cells_of, thinned
+from neuralNMF.consensus.parts import cells_of, model_of_cells, thinned
 from neuralNMF.evidence.support import support
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
@@ -34,7 +34,7 @@ def held_out_gains(
     Parameters
     ----------
     dataset : Dataset
-        N cells, M genes.
+        N cells, M genes, all or the range of them that this process holds.
     model : Model
         Fitted to it.
     rng : numpy.random.Generator
@@ -47,9 +47,9 @@ def held_out_gains(
         all, less 1; NaN of a program that fewer than five of the cells carry.
     """
     most = _MOST_CELLS_POISSON if model.info["loss"] in POISSON else _MOST_CELLS
-    chosen = np.sort(rng.permutation(dataset.shape[0])[:most])
-    part = cells_of(dataset, chosen)
-    excess = overdispersion(part, replace(model, thetas=[model.thetas[0][chosen]]))
+    chosen = np.sort(rng.permutation(dataset.all_cells)[:most])
+    part, of_part = cells_of(dataset, chosen), model_of_cells(model, dataset, chosen)
+    excess = overdispersion(part, replace(of_part, thetas=of_part.thetas[:1]))
     halves = with_counts(*thinned(part, excess, rng))
     # The counts' scale is that of the model, whichever of its programs are held.
     whole = _held(model, model.betas[0], threads)
@@ -60,10 +60,10 @@ def held_out_gains(
         return held.error(unseen, held.usage(seen).theta)
 
     gains = []
-    for beta, usage in zip(model.betas, model.usages, strict=True):
+    for beta, usage in zip(model.betas, of_part.usages, strict=True):
         without = [error(np.delete(beta, program, axis=0)) for program in range(len(beta))]
         gain = np.array(without) / error(beta) - 1
-        gains.append(np.where(support(usage[chosen]) >= _LEAST_SUPPORT, gain, np.nan))
+        gains.append(np.where(support(usage) >= _LEAST_SUPPORT, gain, np.nan))
     return gains
 
 

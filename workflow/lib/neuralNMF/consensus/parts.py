@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from neuralNMF.cells.stream import sample_rows
@@ -39,15 +40,37 @@ def halves(
 
 
 def cells_of(dataset: Dataset, cells: np.ndarray) -> Dataset:
-    """Some cells of a data set, in memory, with all of its genes."""
-    counts = sample_rows(dataset, cells)
-    return held_dataset(counts, dataset.obs.iloc[cells], dataset.var, dataset.path)
+    """Some cells of a data set, in memory of every process, with all of its genes.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    cells : ndarray of int64, (n,)
+        Rising row numbers, among all cells, whoever holds them.
+    """
+    own = dataset.own(cells)
+    parts = dataset.team.gathered((sample_rows(dataset, own), dataset.obs.iloc[own]))
+    counts, tables = zip(*parts, strict=True)
+    return held_dataset(
+        sp.vstack(counts, format="csr"), pd.concat(tables), dataset.var, dataset.path
+    )
 
 
-def model_of_cells(model: Model, cells: np.ndarray) -> Model:
-    """A model with some of its cells, its programs as they are."""
+def model_of_cells(model: Model, dataset: Dataset, cells: np.ndarray) -> Model:
+    """A model with some of its cells, its programs as they are; in every process.
+
+    Parameters
+    ----------
+    model : Model
+        With the cells of the data set.
+    dataset : Dataset
+    cells : ndarray of int64, (n,)
+        As for `cells_of`.
+    """
     first, *later = model.thetas
-    return replace(model, thetas=[first[cells], *later], obs=model.obs.iloc[cells])
+    own = dataset.own(cells)
+    usages, tables = zip(*dataset.team.gathered((first[own], model.obs.iloc[own])), strict=True)
+    return replace(model, thetas=[np.concatenate(usages), *later], obs=pd.concat(tables))
 
 
 def thinned(

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from neuralNMF.team import ALONE, Team
+
 NOISE_BELOW = 10.0  # cells; a program with less support is noise
 CELLS_AT_A_TIME = 65_536
 
 
-def support(usage: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
+def support(usage: np.ndarray, mixing: np.ndarray | None = None, team: Team = ALONE) -> np.ndarray:
     """The effective number of cells of each program, (sum u^2)^2 / sum u^4.
 
     u is the program's share of a cell's usage, so that cells with more counts do not weigh more.
@@ -23,6 +25,8 @@ def support(usage: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
         sum to 1). A cell without any usage counts for no program.
     mixing : ndarray, (k, m), optional
         The programs are those of usage @ mixing, which is formed for some cells at a time.
+    team : Team
+        The processes that hold the cells, each the usage of its own.
 
     Returns
     -------
@@ -45,11 +49,14 @@ def support(usage: np.ndarray, mixing: np.ndarray | None = None) -> np.ndarray:
         np.square(shares, out=shares)
         squares += shares.sum(axis=0)
         fourths += np.square(shares).sum(axis=0)
+    team.add(squares, fourths)
     return np.divide(squares**2, fourths, out=np.zeros_like(squares), where=fourths > 0)
 
 
 def layer_supports(
-    thetas: Sequence[np.ndarray], masses: Sequence[np.ndarray] | None = None
+    thetas: Sequence[np.ndarray],
+    masses: Sequence[np.ndarray] | None = None,
+    team: Team = ALONE,
 ) -> list[np.ndarray]:
     """`support` of the programs of every layer, without forming the usages.
 
@@ -59,6 +66,8 @@ def layer_supports(
         Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l).
     masses : sequence of ndarray, (k_l,) each, or None
         Sum of every program over the genes; None where they are 1, as in saved models.
+    team : Team
+        As for `support`.
 
     Returns
     -------
@@ -70,4 +79,4 @@ def layer_supports(
         chains.append(chains[-1] @ theta)
     if masses is not None:
         chains = [chain * mass for chain, mass in zip(chains, masses, strict=True)]
-    return [support(cells, chain) for chain in chains]
+    return [support(cells, chain, team) for chain in chains]

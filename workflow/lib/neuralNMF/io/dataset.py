@@ -5,7 +5,7 @@ docs/architecture.md has the layout, under "Dataset".
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,33 @@ from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
 from neuralNMF.io.elements import read_elem, read_table
 from neuralNMF.io.faults import BROKEN
 from neuralNMF.io.stored_counts import StoredCounts
+from neuralNMF.team import ALONE, Team
 
 __all__ = ["Dataset", "DatasetWriter", "held_dataset", "open_dataset", "write_dataset"]
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which of all cells of a data set a process of a team holds.
+
+    Attributes
+    ----------
+    team : Team
+        The processes that hold all cells together, in the order of the cells.
+    first : int
+        The number of the first of these cells among all.
+    indptr : ndarray, (all cells + 1,)
+        Where each of all cells begins among the non-zero counts; it may be a map.
+    """
+
+    team: Team
+    first: int
+    indptr: np.ndarray
+
+
 @dataclass
 class Dataset:
-    """An opened ``dataset.h5ad``, or a data set in memory.
+    """An opened ``dataset.h5ad``, or a data set in memory, or a range of the cells of one.
 
     No file stays open, apart from the map once it is asked for.
 
@@ -36,20 +56,22 @@ class Dataset:
     path : Path
         The file.
     shape : (int, int)
-        Cells N and genes M.
+        Cells N and genes M, of a range the cells in it.
     nnz : int
-        Non-zero counts.
+        Non-zero counts of these cells.
     obs : DataFrame
         One row a cell; its index: the barcodes.
     var : DataFrame
         One row a gene; its index: the gene ids.
     indptr : ndarray of int64, (N + 1,)
-        Where each cell begins among the non-zero counts.
+        Where each cell begins among the non-zero counts; of a range of cells it begins above zero.
     stored : StoredCounts or None
         The non-zero counts and their genes in the file; None of a data set in memory.
     notes : dict
         How it was made (``uns["dataset"]``): ``options``, how much each filter ``dropped``, and
         the size and CRC-32 of each of the ``inputs``.
+    share : Share or None
+        Of which cells these are a range, held with others; None where they are all.
     """
 
     path: Path
@@ -60,7 +82,30 @@ class Dataset:
     indptr: np.ndarray
     stored: StoredCounts | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    share: Share | None = None
     _held: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
+
+    @property
+    def team(self) -> Team:
+        """The processes that hold the cells together."""
+        return ALONE if self.share is None else self.share.team
+
+    @property
+    def all_cells(self) -> int:
+        """Cells of the data set, whoever holds them."""
+        return self.shape[0] if self.share is None else self.share.indptr.size - 1
+
+    @property
+    def all_nonzeros(self) -> int:
+        """Non-zero counts of the data set, whoever holds them."""
+        return self.nnz if self.share is None else int(self.share.indptr[-1])
+
+    def own(self, cells: np.ndarray) -> np.ndarray:
+        """Those of some cells, numbered among all, that are held here, numbered among these."""
+        if self.share is None:
+            return cells
+        numbers = cells - self.share.first
+        return numbers[(numbers >= 0) & (numbers < self.shape[0])]
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Read all counts into memory, once.
@@ -77,10 +122,10 @@ class Dataset:
         InputError
             The file was damaged, replaced or cut off since it was written or opened.
         """
-        return self._held or self._in_file().read()
+        return self._held or self._in_file().read(int(self.indptr[0]), int(self.indptr[-1]))
 
     def part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Map the non-zeros ``first`` to ``last`` of the arrays that `read` gives, read-only.
+        """Map the non-zeros ``first`` to ``last``, as ``indptr`` counts them, read-only.
 
         Raises
         ------
@@ -93,7 +138,7 @@ class Dataset:
 
     def map(self) -> tuple[np.ndarray, np.ndarray]:
         """Map the same two arrays as `read` gives into memory, read-only."""
-        return self.part(0, self.nnz)
+        return self.part(int(self.indptr[0]), int(self.indptr[-1]))
 
     def genes_found(self, cells: np.ndarray) -> Iterator[np.ndarray]:
         """The genes that are found in each of some cells, by number."""
@@ -150,13 +195,23 @@ def held_dataset(
     return Dataset(path, counts.shape, counts.nnz, obs, var, indptr, _held=arrays)
 
 
-def open_dataset(path: str | Path) -> Dataset:
+# From where all cells begin among the non-zeros, and the number of genes, to a first cell and the
+# one past the last.
+Choose = Callable[[np.ndarray, int], tuple[int, int]]
+
+
+def open_dataset(path: str | Path, choose: Choose | None = None, team: Team = ALONE) -> Dataset:
     """Open a data set that `build_dataset` or `write_dataset` wrote.
 
     Parameters
     ----------
     path : str or Path
         Of the file.
+    choose : callable or None
+        Of (where each of all cells begins among the non-zeros, genes): the first cell and the one
+        past the last that are opened; None opens all.
+    team : Team
+        The processes that hold all cells together, where a range of them is opened.
 
     Returns
     -------
@@ -176,7 +231,7 @@ def open_dataset(path: str | Path) -> Dataset:
         if sums is not None:
             sums.check_start()
         with h5py.File(path, "r") as file:
-            return _open(path, file, sums)
+            return _open(path, file, sums, choose, team)
     except InputError:
         raise
     except BROKEN as error:
@@ -185,7 +240,9 @@ def open_dataset(path: str | Path) -> Dataset:
         ) from error
 
 
-def _open(path: Path, file: h5py.File, sums: Checksums | None) -> Dataset:
+def _open(
+    path: Path, file: h5py.File, sums: Checksums | None, choose: Choose | None, team: Team
+) -> Dataset:
     group = file["X"]
     stored = {name: group[name] for name in ("data", "indices", "indptr")}
     wanted = {"data": np.float32, "indices": np.int32}
@@ -198,11 +255,18 @@ def _open(path: Path, file: h5py.File, sums: Checksums | None) -> Dataset:
                 f"'{path}' holds '{name}' of X as {array.dtype}, compressed or in chunks, which "
                 "cannot be memory-mapped: make the data set again with create_dataset."
             )
-    obs, var = read_table(file["obs"]), read_elem(file["var"])
-    indptr = stored["indptr"][:].astype(np.int64)
+    share, part = None, slice(0, cells)
+    if choose is not None:
+        every = _map(path, stored["indptr"])
+        part = slice(*choose(every, genes))
+        share = Share(team, part.start, every)
+    obs = read_table(file["obs"], None if share is None else part)
+    var, ends = read_elem(file["var"]), stored["indptr"]
+    indptr = ends[part.start : part.stop + 1].astype(np.int64)
     if (
-        (len(obs), len(var), stored["indices"].shape) != (cells, genes, (nnz,))
-        or (indptr.size, indptr[0], indptr[-1]) != (cells + 1, 0, nnz)
+        (len(obs), len(var), stored["indices"].shape) != (indptr.size - 1, genes, (nnz,))
+        or (part.stop - part.start, ends.size) != (indptr.size - 1, cells + 1)
+        or (ends[0], ends[-1]) != (0, nnz)
         or (np.diff(indptr) < 0).any()
     ):
         raise InputError(
@@ -212,11 +276,20 @@ def _open(path: Path, file: h5py.File, sums: Checksums | None) -> Dataset:
     offsets = [stored[name].id.get_offset() or 0 for name in ("indices", "data")]
     return Dataset(
         path=path,
-        shape=(cells, genes),
-        nnz=nnz,
+        shape=(indptr.size - 1, genes),
+        nnz=int(indptr[-1] - indptr[0]),
         obs=obs,
         var=var,
         indptr=indptr,
         stored=StoredCounts(path, nnz, genes, offsets[0], offsets[1], sums),
         notes=json.loads(file["uns/dataset"].asstr()[()]),
+        share=share,
     )
+
+
+def _map(path: Path, stored: h5py.Dataset) -> np.ndarray:
+    """An array of a file, mapped, so that only what is looked at is read."""
+    offset = stored.id.get_offset()
+    if offset is None:  # in chunks, as other programs may have written it
+        return stored[:]
+    return np.memmap(path, stored.dtype, "r", offset, stored.shape)

@@ -18,7 +18,7 @@ SLASH = "\u2215"
 
 def read_elem(stored: h5py.Group | h5py.Dataset) -> Any:
     """The same as ``anndata.io.read_elem``, with AnnData imported only where it is needed."""
-    encoding = (stored.attrs.get("encoding-type"), stored.attrs.get("encoding-version"))
+    encoding = _encoding(stored)
     if encoding in _READERS:
         return _READERS[encoding](stored)
     from anndata.io import read_elem as anndata_read
@@ -26,24 +26,48 @@ def read_elem(stored: h5py.Group | h5py.Dataset) -> Any:
     return anndata_read(stored)
 
 
-def read_table(stored: h5py.Group) -> pd.DataFrame:
-    """Read a table of cells or genes that this library wrote, with its columns' own names."""
-    return read_elem(stored).rename(columns=lambda name: name.replace(SLASH, "/"))
+def read_table(stored: h5py.Group, rows: slice | None = None) -> pd.DataFrame:
+    """Read a table of cells or genes that this library wrote, with its columns' own names.
+
+    Parameters
+    ----------
+    stored : h5py.Group
+    rows : slice or None
+        Which rows, one after the other; None reads all.
+    """
+    table = read_elem(stored) if rows is None else _table(stored, rows)
+    return table.rename(columns=lambda name: name.replace(SLASH, "/"))
 
 
-def _table(stored: h5py.Group) -> pd.DataFrame:
+def _table(stored: h5py.Group, rows: slice | None = None) -> pd.DataFrame:
     columns, index = list(stored.attrs["column-order"]), stored.attrs["_index"]
     table = pd.DataFrame(
-        {name: read_elem(stored[name]) for name in columns},
-        index=read_elem(stored[index]),
+        {name: _rows(stored[name], rows) for name in columns},
+        index=_rows(stored[index], rows),
         columns=columns or None,
     )
     return table if index == "_index" else table.rename_axis(index)
 
 
-def _categories(stored: h5py.Group) -> pd.Categorical:
+def _rows(stored: h5py.Group | h5py.Dataset, rows: slice | None) -> Any:
+    """Some rows of a column; of an encoding that only AnnData knows all are read first."""
+    if rows is None:
+        return read_elem(stored)
+    kind = _encoding(stored)[0]
+    if kind == "array":
+        return stored[rows]
+    if kind == "string-array":
+        return stored.asstr()[rows]
+    return _categories(stored, rows) if kind == "categorical" else read_elem(stored)[rows]
+
+
+def _encoding(stored: h5py.Group | h5py.Dataset) -> tuple[str | None, str | None]:
+    return stored.attrs.get("encoding-type"), stored.attrs.get("encoding-version")
+
+
+def _categories(stored: h5py.Group, rows: slice | None = None) -> pd.Categorical:
     return pd.Categorical.from_codes(
-        read_elem(stored["codes"]),
+        _rows(stored["codes"], rows),
         read_elem(stored["categories"]),
         ordered=bool(stored.attrs["ordered"]),
     )

@@ -5,6 +5,7 @@ Glossary: N cells, M genes, L layers, k_l programs of layer l, k_0 = N.
 
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate
@@ -146,18 +147,35 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         The parts of the model do not fit together.
     """
     # Only here: most jobs read models, and this takes longer to import than they work.
-    from anndata.io import write_elem
-
     from neuralNMF.io.dataset_writer import storable
 
     model.check()
     path = Path(path)
+    parts_of_file = elements(model, path.stem if inpath is None else inpath, cells=True)
+    parts_of_file["obs"] = storable(model.obs)
+    parts_of_file["obsm"] = {usage_name(n): usage for n, usage in enumerate(model.usages, start=1)}
+    with hdf5_image(path) as file:
+        write_elements(file, parts_of_file)
+
+
+def usage_name(layer: int) -> str:
+    """The name in ``obsm`` of the cells' usage of a layer's programs, counted from one."""
+    return f"X_theta_l{layer}"
+
+
+def elements(model: Model, inpath: str, *, cells: bool) -> dict[str, Any]:
+    """What a model's file holds beside ``obs`` and ``obsm``, for `write_elements`.
+
+    cells: whether Theta_1, which has a row for each cell, is there too.
+    """
+    from neuralNMF.io.dataset_writer import storable
+
     uns: dict[str, Any] = {
         "neuralNMF": {key: _encode(value) for key, value in sorted(model.info.items())},
         "history": _typed_history(model.history).set_axis(
             [str(row) for row in range(len(model.history))], axis=0
         ),
-        "inpath": path.stem if inpath is None else inpath,
+        "inpath": inpath,
     }
     if not model.replication.empty:
         uns["replication"] = model.replication.set_axis(
@@ -167,7 +185,8 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
         zip(model.thetas, model.betas, model.dead, strict=True), start=1
     ):
         theta, beta, dead = parts
-        uns[f"theta_l{number}"] = np.ascontiguousarray(theta)
+        if number > 1 or cells:
+            uns[f"theta_l{number}"] = np.ascontiguousarray(theta)
         uns[f"beta_l{number}"] = np.ascontiguousarray(beta.T)
         uns[f"dead_l{number}"] = np.asarray(dead, dtype=bool)
     varm = {f"beta_l{n}": uns[f"beta_l{n}"] for n in range(1, len(model.betas) + 1)} | {
@@ -179,27 +198,33 @@ def save_model(path: str | Path, model: Model, *, inpath: str | None = None) -> 
             {name: getattr(model.batches, name) for name in _OF_BATCHES}, sort_keys=True
         )
         varm["batch_factors"] = np.ascontiguousarray(model.batches.factors.T)
-    # The parts of an AnnData object in its own order. Text is stored as in the data set, so that
-    # both files' tables read back alike.
-    parts_of_file = {
-        "obs": storable(model.obs),
-        "var": storable(model.var),
-        "obsm": {f"X_theta_l{number}": usage for number, usage in enumerate(model.usages, start=1)},
-        "varm": varm,
-        "obsp": {},
-        "varp": {},
-        "layers": {},
-        "uns": uns,
-    }
-    with hdf5_image(path) as file:
-        file.attrs["encoding-type"] = "anndata"
-        file.attrs["encoding-version"] = "0.1.0"
-        for name, part in parts_of_file.items():
-            write_elem(file, name, part)
+    # Text is stored as in the data set, so that both files' tables read back alike.
+    return {"var": storable(model.var), "varm": varm, "uns": uns}
 
 
-def load_model(path: str | Path) -> Model:
-    """Read a model file; raise InputError where it is missing, damaged or none."""
+def write_elements(file: h5py.File, parts: Mapping[str, Any]) -> None:
+    """Write parts of an AnnData object, in its own order; what is not named is empty.
+
+    A part that the file has already is left as it is.
+    """
+    from anndata.io import write_elem
+
+    file.attrs["encoding-type"] = "anndata"
+    file.attrs["encoding-version"] = "0.1.0"
+    for name in ("obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns"):
+        if name not in file:
+            write_elem(file, name, parts.get(name, {}))
+
+
+def load_model(path: str | Path, cells: slice | None = None) -> Model:
+    """Read a model file; raise InputError where it is missing, damaged or none.
+
+    Parameters
+    ----------
+    path : str or Path
+    cells : slice or None
+        Which cells, one after the other; None reads all.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"The model file {path} does not exist; train the model first.")
@@ -211,7 +236,7 @@ def load_model(path: str | Path) -> Model:
                     f"{path} is not a model of this program: it has no uns/neuralNMF "
                     "(the results of a training end in .h5nnmf)."
                 )
-            model = _read(file)
+            model = _read(file, cells)
     except InputError:
         raise
     except BROKEN as error:
@@ -223,16 +248,17 @@ def load_model(path: str | Path) -> Model:
     return model
 
 
-def _read(file: h5py.File) -> Model:
+def _read(file: h5py.File, cells: slice | None) -> Model:
     uns = file["uns"]
     depth = sum(1 for name in uns if name.startswith("theta_l"))
     numbers = range(1, depth + 1)
     info = read_elem(uns["neuralNMF"])
+    first = uns["theta_l1"][slice(None) if cells is None else cells]
     return Model(
-        thetas=[read_elem(uns[f"theta_l{n}"]) for n in numbers],
+        thetas=[first, *(read_elem(uns[f"theta_l{n}"]) for n in numbers[1:])],
         betas=[np.ascontiguousarray(read_elem(uns[f"beta_l{n}"]).T) for n in numbers],
         dead=[read_elem(uns[f"dead_l{n}"]) for n in numbers],
-        obs=read_table(file["obs"]),
+        obs=read_table(file["obs"], cells),
         var=read_elem(file["var"]),
         history=_typed_history(read_elem(uns["history"]).reset_index(drop=True)),
         info={key: _decode(value) for key, value in info.items()},

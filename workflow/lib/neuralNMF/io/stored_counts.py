@@ -55,14 +55,15 @@ class StoredCounts:
         self._unseen = np.ones(-(-nnz // _STRETCH), dtype=bool)
         self._check_size(self._opened[1])
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read both arrays into memory: indices (nnz,) int32 and data (nnz,) float32."""
-        indices, data = np.empty(self.nnz, np.int32), np.empty(self.nnz, np.float32)
+    def read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the non-zeros ``first`` to ``last`` into memory: indices int32 and data float32."""
+        indices, data = np.empty(last - first, np.int32), np.empty(last - first, np.float32)
         try:
             with self.path.open("rb", buffering=0) as file:
                 self._check_same(os.fstat(file.fileno()))
                 for name, array in (("indices", indices), ("data", data)):
-                    self._fill(array.view(np.uint8).data, self.offsets[name], file.fileno())
+                    start = self.offsets[name] + 4 * first
+                    self._fill(array.view(np.uint8).data, start, file.fileno())
                 self._check_same(os.fstat(file.fileno()))
         except OSError as error:
             raise self._gone(error.strerror or str(error)) from error

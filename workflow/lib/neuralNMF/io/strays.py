@@ -8,6 +8,7 @@ dead when nobody has written to it for two days.
 import contextlib
 import re
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -33,5 +34,7 @@ def remove_strays(folder: Path) -> None:
             alive = is_alive(found[1])
             if alive is None:
                 alive = time.time() - path.stat().st_mtime < _DEAD_AFTER
-            if not alive:
+            if not alive and path.is_dir():
+                shutil.rmtree(path)
+            elif not alive:
                 path.unlink()

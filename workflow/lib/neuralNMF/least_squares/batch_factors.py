@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from neuralNMF.batches.effects import Effects, GroupSums, first_factors, shared_factors
-from neuralNMF.batches.factors import Batches, batch_of_cells, check_batches
+from neuralNMF.batches.factors import Batches, batch_of_cells, check_batches, names_of_all
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.products import rows_products
 from neuralNMF.cells.scaling import Scaling, fit_scaling
@@ -61,7 +60,7 @@ def learn_batches(dataset: Dataset, options: LayerOptions, threads: Threads) -> 
         There is no such column, or all cells are of one batch.
     """
     column = str(options.batch)
-    names = check_batches(dataset.obs, column)
+    names = check_batches(dataset.obs, column, dataset.team)
     batches = Batches(column, tuple(map(str, names)), np.ones((names.size, dataset.shape[1])))
     codes = batches.codes(dataset.obs)
     generator = torch.Generator().manual_seed(options.seed * 1000)
@@ -94,9 +93,12 @@ def _conditions(dataset: Dataset, options: LayerOptions) -> tuple[np.ndarray, in
         return np.zeros(dataset.shape[0], np.int64), 1
     conditions = batch_of_cells(dataset.obs, options.condition)
     batches = batch_of_cells(dataset.obs, str(options.batch))
-    names, codes = np.unique(conditions, return_inverse=True)
-    shared = pd.crosstab(batches, conditions).to_numpy() > 0
-    if (shared.sum(axis=0) < 2).all():
+    names, of_batches = (names_of_all(part, dataset.team) for part in (conditions, batches))
+    codes = np.searchsorted(names, conditions)
+    cells = np.zeros((of_batches.size, names.size))
+    np.add.at(cells, (np.searchsorted(of_batches, batches), codes), 1.0)
+    dataset.team.add(cells)
+    if ((cells > 0).sum(axis=0) < 2).all():
         _log.warning(
             "'batch: %s' and 'condition: %s' cannot be told apart: no condition has cells of two "
             "batches. No factors are taken out.",
@@ -117,7 +119,7 @@ def _programs(
     dataset: Dataset, scaling: Scaling, place: Place, generator: torch.Generator
 ) -> Tensor:
     """Programs (M, k) of X' without the factors, of a sample of the cells."""
-    chosen = draw_sample(dataset.shape[0], generator)
+    chosen = draw_sample(dataset.all_cells, generator)
     sample = sample_products(dataset, scaling, chosen, place)
     return first_programs(sample, max(1, min(PROGRAMS, min(sample.shape) // 4)), generator)
 
@@ -174,8 +176,9 @@ def _sums(
         )
         squares += np.bincount(chosen.indices, chosen.data**2, genes)
         dataset.release()
-    cells = np.bincount(of_group[of_group >= 0], minlength=batches * number)
-    return GroupSums(values.reshape(*shape, genes), cells.reshape(shape).astype(float), squares)
+    cells = np.bincount(of_group[of_group >= 0], minlength=batches * number).astype(float)
+    dataset.team.add(values, squares, cells)
+    return GroupSums(values.reshape(*shape, genes), cells.reshape(shape), squares)
 
 
 def _tell(names: tuple[str, ...], effects: Effects) -> None:

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from neuralNMF.cells.products import Products
 from neuralNMF.cells.scaling import Scaling, fit_scaling
-from neuralNMF.cells.stream import SAMPLE_CELLS, dataset_products, draw_sample, sample_products
+from neuralNMF.cells.stream import (
+    SAMPLE_CELLS,
+    dataset_products,
+    draw_rows,
+    draw_sample,
+    sample_products,
+)
 from neuralNMF.least_squares.later_starts import best_nested, merged, of_programs
 from neuralNMF.least_squares.learned import LearnedNMF
 from neuralNMF.least_squares.network import NeuralNMF, Pass, usage_sums
@@ -21,7 +27,7 @@ from neuralNMF.least_squares.starts import (
     usage_of,
 )
 from neuralNMF.options import LayerOptions
-from neuralNMF.solvers.gram import times_small
+from neuralNMF.solvers.gram import gram, times_small
 from neuralNMF.solvers.nnls import DEPENDENT, nnls
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
@@ -67,7 +73,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
         thetas = [theta.detach() for theta in network.thetas]
         if options.beta == "learned" and options.loss == "reconstruction":
             programs_t = _programs_of_usage(products, thetas, programs_t[-1])
-        return Round(solved, thetas, programs_t, record)
+        return Round(solved, thetas, programs_t, record, products.team)
 
     trained, started, record, joint = train_supported(
         run, lambda: _start(context, scaling, products), context
@@ -82,7 +88,7 @@ def fit_least_squares(context: FitContext) -> Fitted:
         scaling.cells,
         scaling.genes,
         figures={
-            "mse": error / (float(products.shape[0]) * products.shape[1]),
+            "mse": error / products.entries,
             "target_total": scaling.target_total,
         },
     )
@@ -92,9 +98,8 @@ def _start(context: FitContext, scaling: Scaling, products: Products) -> Start:
     options, previous, generator = context.options, context.previous, context.generator
     if previous is None:
         if options.init == "random" and context.programs is None:
-            shape = (products.shape[0], context.rank)
-            theta = random_theta(*shape, generator, device=products.device, dtype=products.dtype)
-            return Start([theta], [])
+            theta = draw_rows(context.dataset, context.rank, generator, products.dtype)
+            return Start([theta.to(products.device)], [])
         programs_t = _flat_programs(context, scaling, products)
         theta, started = pretrain_first(
             programs_t,
@@ -108,7 +113,8 @@ def _start(context: FitContext, scaling: Scaling, products: Products) -> Start:
         [
             torch.as_tensor(previous.thetas[0]).to(device=products.device, dtype=products.dtype),
             *(torch.as_tensor(theta, dtype=torch.float64) for theta in previous.thetas[1:]),
-        ]
+        ],
+        products.team,
     )
     if context.programs is not None:
         given = _flat_programs(context, scaling, products)
@@ -118,8 +124,9 @@ def _start(context: FitContext, scaling: Scaling, products: Products) -> Start:
         shape = (thetas[-1].shape[1], context.rank)
         theta = random_theta(*shape, generator, dtype=torch.float64)
         return Start([*thetas, theta], [])
-    lengths = np.linalg.norm(previous.usages[-1], axis=0)
-    programs = torch.as_tensor(previous.betas[-1] * lengths[:, None], dtype=torch.float64)
+    squares = gram(torch.as_tensor(previous.usages[-1]), products.threads).diagonal().contiguous()
+    products.team.add(squares.numpy())
+    programs = torch.as_tensor(previous.betas[-1], dtype=torch.float64) * squares.sqrt()[:, None]
     candidates = merged(programs, context.rank, generator)
     if options.loss != "nested":
         return Start([*thetas, candidates[0]], [])
@@ -149,9 +156,12 @@ def _flat_programs(context: FitContext, scaling: Scaling, products: Products) ->
 
 
 def _sample(context: FitContext, scaling: Scaling, products: Products) -> Products:
-    """All cells where they are few, else a random sample of them on the host."""
-    cells = context.dataset.shape[0]
-    if cells <= SAMPLE_CELLS:
+    """All cells where they are few, else a random sample of them on the host.
+
+    Of several processes each has the whole sample, and so the same start.
+    """
+    cells = context.dataset.all_cells
+    if cells <= SAMPLE_CELLS and products.team.size == 1:
         return products
     chosen = draw_sample(cells, context.generator)
     return sample_products(context.dataset, scaling, chosen, context.place)
@@ -178,7 +188,7 @@ def _network(
     options: LayerOptions, products: Products, thetas: list[Tensor], *, joint: bool
 ) -> NeuralNMF | LearnedNMF:
     network: NeuralNMF | LearnedNMF
-    network = NeuralNMF(thetas, loss=options.loss, threads=products.threads)
+    network = NeuralNMF(thetas, loss=options.loss, threads=products.threads, team=products.team)
     if options.beta == "learned":
         # Learned programs start where solved ones would lie.
         with torch.no_grad():

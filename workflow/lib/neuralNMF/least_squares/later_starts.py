@@ -93,7 +93,7 @@ def best_nested(candidates: list[Tensor], usage: Tensor, sums: Sums, products: P
     """
     ends = []
     for theta in candidates:
-        network = NeuralNMF([usage, theta], threads=products.threads)
+        network = NeuralNMF([usage, theta], threads=products.threads, team=products.team)
         network.thetas[0].requires_grad_(False)
         optimizer = Auto(network, products, sums=sums)
         for _ in range(_EPOCHS):

@@ -19,6 +19,7 @@ from neuralNMF.cells.products import CellSums, Products
 from neuralNMF.kernels.gram import gram_and_products
 from neuralNMF.solvers.gram import gram as gram_of
 from neuralNMF.solvers.nnls import DEPENDENT, WarmStart, nnls
+from neuralNMF.team import ALONE, Team
 from neuralNMF.threads import SERIAL, Threads
 
 
@@ -58,6 +59,8 @@ class NeuralNMF(nn.Module):
     loss : {"nested", "reconstruction", "energy"}
         What is minimised, see the notes.
     threads : Threads
+    team : Team
+        The processes that hold the cells, each the rows of Theta_1 of its own.
 
     Notes
     -----
@@ -77,7 +80,12 @@ class NeuralNMF(nn.Module):
     """
 
     def __init__(
-        self, thetas: Sequence[Tensor], *, loss: str = "nested", threads: Threads = SERIAL
+        self,
+        thetas: Sequence[Tensor],
+        *,
+        loss: str = "nested",
+        threads: Threads = SERIAL,
+        team: Team = ALONE,
     ) -> None:
         super().__init__()
         self.thetas = nn.ParameterList([nn.Parameter(theta) for theta in thetas])
@@ -85,7 +93,7 @@ class NeuralNMF(nn.Module):
         self._later = self._factors[1:]
         self.loss = loss
         self._dependent = DEPENDENT[thetas[0].dtype]
-        self._threads = threads
+        self._threads, self._team = threads, team
         self._starts = [WarmStart() for _ in thetas]
         # Of `_nested`: the sums that it saw last, and what the held layers give by these.
         self._seen: Tensor | None = None
@@ -210,7 +218,12 @@ class NeuralNMF(nn.Module):
     @torch.no_grad()
     def _to_unit_length(self, sums: Sums | None) -> None:
         first = self.thetas[0]
-        lengths = _inverse_lengths(gram_of(first) if sums is None else sums.gram)
+        if sums is None:
+            gram = gram_of(first)
+            self._team.add(gram.numpy())
+        else:
+            gram = sums.gram
+        lengths = _inverse_lengths(gram)
         # Not in place: what training started from is left as it is.
         first.data = first.data * lengths.to(device=first.device, dtype=first.dtype)
         if sums is not None:

@@ -18,6 +18,7 @@ from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.solvers.descent import descend
 from neuralNMF.solvers.gram import gram
 from neuralNMF.solvers.hals import Factors, LowRank, hals
+from neuralNMF.team import Team
 from neuralNMF.threads import Threads
 from neuralNMF.training.loop import Training, train
 
@@ -142,11 +143,12 @@ def pretrain_first(
         With columns of unit length.
     record : Training
     """
-    network = NeuralNMF([usage_of(programs_t, products)], threads=products.threads)
+    usage = usage_of(programs_t, products)
+    network = NeuralNMF([usage], threads=products.threads, team=products.team)
     run = train(
         network,
         Auto(network, products),
-        float(products.shape[0]) * products.shape[1],
+        products.entries,
         epochs=_FIRST_EPOCHS,
         tol=tol,
         patience=patience,
@@ -154,10 +156,10 @@ def pretrain_first(
         name="layer 1 start",
         progress=progress,
     )
-    return unit_usages([network.thetas[0].detach()])[0], run
+    return unit_usages([network.thetas[0].detach()], products.team)[0], run
 
 
-def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
+def unit_usages(thetas: Sequence[Tensor], team: Team) -> list[Tensor]:
     """The same model with the columns of every usage U_l = Theta_1 ... Theta_l at unit length.
 
     Then a program of beta_l counts, in the solve of the next layer, by the length of its
@@ -167,6 +169,8 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     ----------
     thetas : sequence of Tensor
         Shaped as for `NeuralNMF`; left as they are.
+    team : Team
+        The processes that hold the cells.
 
     Returns
     -------
@@ -178,6 +182,7 @@ def unit_usages(thetas: Sequence[Tensor]) -> list[Tensor]:
     for layer, theta in enumerate(thetas):
         if layer == 0:
             total = gram(theta)
+            team.add(total.numpy())
         else:
             total = theta.T @ total @ theta
             theta = theta * before[:, None]

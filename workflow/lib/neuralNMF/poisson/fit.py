@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neuralNMF.cells.counts import Counts, median_total
 from neuralNMF.cells.scaling import Scaling
-from neuralNMF.cells.stream import count_scaling, counts_sample, dataset_counts
+from neuralNMF.cells.stream import count_scaling, counts_sample, dataset_counts, draw_rows
 from neuralNMF.options import LayerOptions
 from neuralNMF.poisson.deviance import deviance_of
 from neuralNMF.poisson.em import TINY, programs_given, usage_given
@@ -27,7 +27,6 @@ from neuralNMF.poisson.starts import (
     random_start,
     start_from_programs,
 )
-from neuralNMF.poisson.usage import layer_usages
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.fitted import Fitted
 from neuralNMF.training.gradients import hold_earlier
@@ -64,11 +63,11 @@ def fit_poisson(context: FitContext) -> Fitted:
             # Nothing more is trained: what the lost programs explained goes to the others.
             thetas, programs_t = lifted(counts, thetas, programs_t, _TRACE)
             thetas[0] = usage_given(counts, programs_t[0], passes=_USAGE_PASSES)
-        network = _network(thetas, programs_t, options, labels, joint=joint)
+        network = _network(counts, thetas, programs_t, options, labels, joint=joint)
         record = context.train(network, _optimizer(network, counts, options), epochs)
         network.finish()
         thetas = [theta.detach() for theta in network.thetas]
-        return Round(network, thetas, _programs(network, counts), record)
+        return Round(network, thetas, _programs(network, counts), record, counts.team)
 
     trained, started, record, joint = train_supported(
         run, lambda: _start(context, scaling, counts, labels), context
@@ -90,7 +89,7 @@ def fit_poisson(context: FitContext) -> Fitted:
         guide=network.guide,
         figures={
             "deviance": without_rounding(deviance_of(rate_pass, thetas[0], of_layer_1, counts)),
-            "target_total": median_total(dataset.obs["selected_counts"].to_numpy()),
+            "target_total": median_total(dataset.obs["selected_counts"].to_numpy(), dataset.team),
         },
     )
 
@@ -105,7 +104,8 @@ def _start(context: FitContext, scaling: Scaling, counts: Counts, labels: Labels
             counts, previous, context.rank, generator, init=options.init, labels=leads
         )
     if options.init == "random":
-        return random_start(counts, context.rank, generator)
+        drawn = draw_rows(context.dataset, context.rank, generator, torch.float64)
+        return random_start(counts, drawn, generator)
     sample = counts_sample(context.dataset, scaling, counts, generator, context.place)
     return first_start(
         counts, sample, context.rank, generator, labels=labels, progress=context.progress
@@ -115,7 +115,7 @@ def _start(context: FitContext, scaling: Scaling, counts: Counts, labels: Labels
 def _programs(network: PoissonNetwork, counts: Counts) -> list[Tensor]:
     """beta_l transposed (M, k_l) at the parameters, l = 1 ... L."""
     with torch.no_grad():
-        usages = layer_usages(list(network.thetas), counts.threads) if network.nested else []
+        usages = network.usages(counts)
         return [program_t.detach() for program_t in network.programs(counts, usages)]
 
 
@@ -126,6 +126,7 @@ def _optimizer(network: PoissonNetwork, counts: Counts, options: LayerOptions) -
 
 
 def _network(
+    counts: Counts,
     thetas: Sequence[Tensor],
     programs_t: Sequence[Tensor],
     options: LayerOptions,
@@ -143,7 +144,8 @@ def _network(
         network: PoissonNetwork = LearnedPoisson(thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-        size = float(thetas[0].sum(1, dtype=torch.float64).mean())
+        total = counts.team.total(float(thetas[0].sum(1, dtype=torch.float64).sum()))
+        size = total / counts.all_cells
         thetas = [thetas[0] / size, *thetas[1:]]
         programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)

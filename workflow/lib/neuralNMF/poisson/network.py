@@ -125,7 +125,7 @@ class PoissonNetwork(nn.Module, ABC):
 
     def forward(self, counts: Counts) -> PoissonEvaluation:
         """Loss at the parameters; with a learned beta one pass over X, gradients included."""
-        usages = layer_usages(list(self.thetas), counts.threads) if self.nested else []
+        usages = self.usages(counts)
         programs_t = self.programs(counts, usages)
         if self.nested:
             loss = nested_deviance(usages, programs_t, counts)
@@ -135,6 +135,12 @@ class PoissonNetwork(nn.Module, ABC):
         if self.guide is not None:
             loss = loss + 2 * self.guide.penalty(list(self.thetas))
         return PoissonEvaluation(loss, programs_t)
+
+    def usages(self, counts: Counts) -> list[Tensor]:
+        """U_l (N, k_l) of every layer with the nested loss, differentiable; else none."""
+        if not self.nested:
+            return []
+        return layer_usages(list(self.thetas), counts.threads, counts.team)
 
     def behind(self, last: Tensor) -> list[Tensor]:
         """What stands behind each Theta in the product: (Theta_{l+1} ... Theta_L beta_L)^T.

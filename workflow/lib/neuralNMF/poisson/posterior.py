@@ -200,7 +200,7 @@ def adjoint(
 def _elbo(
     counts: Counts, log_sum: float, weights: Tensor, posterior: GammaPosterior, prior: GammaPrior
 ) -> float:
-    background = counts.floor * counts.shape[0] * counts.shape[1]
+    background = counts.floor * counts.all_cells * counts.shape[1]
     likelihood = log_sum - float(weights @ posterior.mean.sum(0)) - background
     shape, rate = posterior.shape, posterior.rate
     a0 = torch.tensor(prior.shape, dtype=torch.float64)

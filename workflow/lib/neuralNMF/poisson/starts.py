@@ -25,11 +25,19 @@ _OF_EACH_KIND = 3
 _USAGE_PASSES, _LATER_PASSES, _GIVEN_PASSES = 10, 5, 30
 
 
-def random_start(counts: Counts, rank: int, generator: torch.Generator) -> Start:
-    """The first layer's start by noise around the cells' totals and the genes' totals."""
-    theta = torch.rand((counts.shape[0], rank), generator=generator, dtype=torch.float64)
-    theta *= (usage_totals(counts) / theta.sum(1))[:, None]
-    programs_t = _random_programs_t(gene_totals(counts), rank, generator)
+def random_start(counts: Counts, drawn: Tensor, generator: torch.Generator) -> Start:
+    """The first layer's start by noise around the cells' totals and the genes' totals.
+
+    Parameters
+    ----------
+    counts : Counts
+        X (N, M) with the library sizes.
+    drawn : Tensor, shape (N, k_1)
+        Uniform noise, float64 (`cells.stream.draw_rows`).
+    generator : torch.Generator
+    """
+    theta = drawn * (usage_totals(counts) / drawn.sum(1))[:, None]
+    programs_t = _random_programs_t(gene_totals(counts), drawn.shape[1], generator)
     return Start([theta.to(counts.dtype).to(counts.device)], [programs_t])
 
 
@@ -79,8 +87,9 @@ def first_start(
 
         best = kl_nmf(sample.counts, starts, report=report)
         del starts
-        theta = best.theta
-        if sample.counts is not counts:
+        if sample.own is not None:
+            theta = best.theta[sample.own]
+        else:
             theta = usage_given(counts, best.programs_t, passes=_USAGE_PASSES, report=report)
     return Start([theta], [best.programs_t], _record(best, sample.counts))
 
@@ -212,8 +221,7 @@ def _random_programs_t(genes: Tensor, rank: int, generator: torch.Generator) -> 
 
 def _record(result: KlResult, counts: Counts) -> Training:
     """The best so far: a pass that was taken back is no worse a model than the one before it."""
-    entries = float(counts.shape[0]) * counts.shape[1]
     deviances = [without_rounding(value) for value in (*result.history, result.deviance)]
-    loss = np.minimum.accumulate(deviances) / entries
+    loss = np.minimum.accumulate(deviances) / counts.entries
     status = Status.CONVERGED if result.converged else Status.LIMIT
     return Training(status, loss.tolist(), [float("nan")] * loss.size)

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor
 
 from neuralNMF.solvers.gram import cross_gram, times_small
+from neuralNMF.team import ALONE, Team
 from neuralNMF.threads import SERIAL, Threads
 
 
-def layer_usages(thetas: Sequence[Tensor], threads: Threads = SERIAL) -> list[Tensor]:
+def layer_usages(
+    thetas: Sequence[Tensor], threads: Threads = SERIAL, team: Team = ALONE
+) -> list[Tensor]:
     """U_l of every layer.
 
     Parameters
@@ -20,6 +23,8 @@ def layer_usages(thetas: Sequence[Tensor], threads: Threads = SERIAL) -> list[Te
     thetas : sequence of Tensor
         Theta_1 (N, k_1) on any device; Theta_l (k_{l-1}, k_l), l = 2 ... L, float64 on the host.
     threads : Threads
+    team : Team
+        The processes that hold the cells, each the rows of Theta_1 of its own.
 
     Returns
     -------
@@ -30,28 +35,29 @@ def layer_usages(thetas: Sequence[Tensor], threads: Threads = SERIAL) -> list[Te
     chain = None
     for theta in thetas[1:]:
         chain = theta if chain is None else chain @ theta
-        usages.append(_Usage.apply(thetas[0], chain, threads))
+        usages.append(_Usage.apply(thetas[0], chain, threads, team))
     return usages
 
 
 class _Usage(torch.autograd.Function):
-    """(Theta_1, C) -> Theta_1 C, with the sums over cells in double precision."""
+    """(Theta_1, C) -> Theta_1 C, with the sums over all cells in double precision."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, chain: Tensor, threads: Threads) -> Tensor:
+    def forward(ctx: Any, theta: Tensor, chain: Tensor, threads: Threads, team: Team) -> Tensor:
         """Theta_1 C, (N, k_l)."""
         ctx.save_for_backward(theta, chain)
-        ctx.threads = threads
+        ctx.threads, ctx.team = threads, team
         return times_small(theta.detach(), chain.detach(), threads)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         """grad C^T and Theta_1^T grad."""
         theta, chain = ctx.saved_tensors
-        by_theta, by_chain = ctx.needs_input_grad[:2]
-        return (
-            times_small(grad, chain.T, ctx.threads) if by_theta else None,
-            cross_gram(theta, grad, ctx.threads) if by_chain else None,
-            None,
-        )
+        of_theta, of_chain = ctx.needs_input_grad[:2]
+        by_theta = times_small(grad, chain.T, ctx.threads) if of_theta else None
+        by_chain = None
+        if of_chain:
+            by_chain = cross_gram(theta, grad, ctx.threads)
+            ctx.team.add(by_chain.numpy())
+        return by_theta, by_chain, None, None

@@ -58,7 +58,7 @@ def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
         model.info["classifier"] = guide.classifier_of(usage)
         model.obs = model.obs.assign(**predicted_labels(model.info["classifier"], usage))
     elif trained and context.exact_usage:
-        least = support_needed(options.min_support, dataset.shape[0])
+        least = support_needed(options.min_support, dataset.all_cells)
         error = settle_usage(model, dataset, held, least)
         if error is None:
             _log.warning(
@@ -68,7 +68,7 @@ def settle(context: FitContext, model: Model, fitted: Fitted) -> None:
         elif options.loss in POISSON:
             model.info["deviance"] = error
         else:
-            model.info["mse"] = error / (float(dataset.shape[0]) * dataset.shape[1])
+            model.info["mse"] = error / (float(dataset.all_cells) * dataset.shape[1])
 
 
 def _weights(context: FitContext, trained: bool) -> list[float]:
@@ -107,17 +107,17 @@ def settle_usage(
         theta[part] = exact  # rounded to the precision of the fit
         error += held.error(cells, theta[part].astype(np.float64))
     before, after = (
-        np.concatenate(layer_supports([first, *model.thetas[1:]]))
+        np.concatenate(layer_supports([first, *model.thetas[1:]], team=dataset.team))
         for first in (model.thetas[0], theta)
     )
     if ((before >= least_support) & (after < least_support)).any():
         return None
-    factors = canonical([theta, *model.thetas[1:]], model.betas)
+    factors = canonical([theta, *model.thetas[1:]], model.betas, dataset.team)
     model.thetas, model.betas, model.dead = factors.thetas, factors.betas, factors.dead
     model.deviations = [
         deviation[order] for deviation, order in zip(model.deviations, factors.orders, strict=False)
     ]
-    return without_rounding(error)
+    return without_rounding(dataset.team.total(error))
 
 
 def usage_of_dataset(

@@ -26,9 +26,9 @@ class FitContext:
     Parameters
     ----------
     dataset : Dataset
-        N cells, M genes.
+        N cells, M genes: all, or the range of them that this process holds.
     previous : Model or None
-        The model that the layer is added to, None for the first layer.
+        The model that the layer is added to, with the same cells; None for the first layer.
     options : LayerOptions
     place : Place
         Where the cells' side is computed, and by how many threads.
@@ -75,7 +75,7 @@ class FitContext:
         """The supports (k_l,) of the programs of the earlier layers, where they matter."""
         if self.previous is None or self.options.min_support <= 0:
             return [np.zeros(k) for k in ([] if self.previous is None else self.previous.layers)]
-        return layer_supports(self.previous.thetas)
+        return layer_supports(self.previous.thetas, team=self.dataset.team)
 
     def begun(self, start: Callable[[], Start]) -> Stage:
         """What training begins from: where the fit was interrupted, or else at its ``start``."""
@@ -108,11 +108,11 @@ class FitContext:
         Training
             The record.
         """
-        options, (cells, genes) = self.options, self.dataset.shape
+        options, dataset = self.options, self.dataset
         return train(
             network,
             optimizer,
-            float(cells) * genes,
+            float(dataset.all_cells) * dataset.shape[1],
             epochs=epochs,
             tol=options.tol,
             patience=options.patience,

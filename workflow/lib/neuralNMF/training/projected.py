@@ -28,7 +28,7 @@ class Projected:
     ----------
     network : Differentiable
     data : Products or Counts
-        The network is evaluated on it; its ``shape`` is (N cells, M genes).
+        The network is evaluated on it.
     kind : {"adam", "gd"}
         ``gd`` with a rate of 1 is the original program's way.
     lr : float or "auto"
@@ -42,11 +42,11 @@ class Projected:
         self._trained = [factor for factor in network.factors if factor.requires_grad]
         for factor in self._trained:
             factor.data = factor.detach().clone()  # what it started from is left as it is
-        self._entries = float(data.shape[0]) * data.shape[1]
+        self._entries = data.entries
         rate = None if lr == "auto" else float(lr)
         if kind == "adam":
             groups = [
-                {"params": [factor], "lr": rate or 0.02 * max(factor.detach().mean().item(), 1e-12)}
+                {"params": [factor], "lr": rate or 0.02 * max(self._mean(factor), 1e-12)}
                 for factor in self._trained
             ]
             self._steps: torch.optim.Optimizer = torch.optim.Adam(groups)
@@ -54,6 +54,14 @@ class Projected:
             self._steps = torch.optim.SGD(self._trained, lr=rate or 1.0)
         self._memory = network.memory()
         self.found = network(data)
+
+    def _mean(self, factor: torch.Tensor) -> float:
+        """The mean entry of a factor; of Theta_1 that over the cells of all processes."""
+        own: float = factor.detach().mean().item()
+        if factor is not self._network.factors[0]:
+            return own
+        cells, genes = self._data.shape
+        return self._data.team.total(own * (cells * genes / self._entries))
 
     def epoch(self) -> bool:
         """Take one gradient step and project it; always True."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.evidence.support import layer_supports
+from neuralNMF.team import Team
 from neuralNMF.training.context import FitContext
 from neuralNMF.training.loop import Training, joined
 from neuralNMF.training.stage import Stage, Start
@@ -40,17 +41,20 @@ class Round(Generic[Trained]):
     programs_t : list of Tensor
         beta_l transposed (M, k_l), on the host.
     record : Training
+    team : Team
+        The processes that hold the cells.
     """
 
     result: Trained
     thetas: list[Tensor]
     programs_t: list[Tensor]
     record: Training
+    team: Team
 
     def supports(self) -> list[np.ndarray]:
         """The support of every program, (k_l,) each: see `evidence.support.support`."""
         masses = [program_t.sum(0).numpy() for program_t in self.programs_t]
-        return layer_supports([theta.cpu().numpy() for theta in self.thetas], masses)
+        return layer_supports([theta.cpu().numpy() for theta in self.thetas], masses, self.team)
 
     def without(self, kept: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """The Thetas and the programs of those that are kept; new arrays."""
@@ -128,7 +132,7 @@ def train_supported(
     """
     options, before = context.options, context.supports()
     stage = context.begun(start)
-    least = support_needed(options.min_support, stage.start.thetas[0].shape[0])
+    least = support_needed(options.min_support, context.dataset.all_cells)
     while True:
         context.enter(stage)
         records, joint, given = stage.records, stage.joint, stage.start

@@ -1,0 +1,392 @@
+"""One model by two processes, each with a range of the cells: the same numbers as by one."""
+
+import dataclasses
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from unittest.mock import Mock
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+import torch.distributed as dist
+from neuralNMF.cells.sums import block_borders
+from neuralNMF.consensus.fit import add_layer
+from neuralNMF.errors import InputError, ProcessError
+from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.io.model import load_model, save_model
+from neuralNMF.io.model_parts import join_parts, save_part
+from neuralNMF.io.team_folder import DONE, FAILED, LOST, TeamFolder
+from neuralNMF.options import LayerOptions
+from neuralNMF.processes import own_tag
+from neuralNMF.shards import launch, watch
+from neuralNMF.shards.job import Job
+from neuralNMF.shards.launch import failure, run_job
+from neuralNMF.shards.processes import Place, joined, own_place
+from neuralNMF.shards.ranges import open_range, ranges
+from neuralNMF.team import Team
+from neuralNMF.training.checkpoints import Checkpoint
+from neuralNMF.training.projected import Projected
+
+CELLS, GENES = 900, 40
+RANKS = (5, 3)
+POISSON = {"loss": "poisson", "beta": "learned"}
+REAL = {"normalize": "library", "transform": "log1p", "gene_power": 0.5}
+CASES = {
+    "nested": {},
+    "reconstruction": {"loss": "reconstruction", **REAL},
+    "energy": {"loss": "energy"},
+    "learned": {"beta": "learned", "precision": "float64"},
+    "random start": {"init": "random", "precision": "float64"},
+    "one layer after the other": {"joint": False, "normalize": "variance", "data_mem_size": 100},
+    "nested poisson": {"loss": "nested_poisson", "beta": "learned", "batch": "plate"},
+    "poisson, random start": {**POISSON, "init": "random"},
+    "consensus": {"consensus": True, "batch": "plate", "condition": "drug", **REAL},
+    "pmf": {"loss": "poisson", "beta": "pmf"},
+}
+EPOCHS = 6
+DENSE = ("nested",)
+# Programs differ by this share of the largest entry at the most. More where a step is chosen by a
+# threshold that rounding may cross: steps of the posterior, groups of programs.
+CLOSE, CROSSED = 1e-5, {"pmf": 1e-3, "consensus": 1e-4}
+# At the very minimum of its last layer, where rounding decides which step is the last one.
+AT_THE_END = ("one layer after the other",)
+
+
+def write(folder: Path) -> None:
+    """Cells that make several blocks: few counts a cell, and many."""
+    rng = np.random.default_rng(0)
+    programs = rng.gamma(0.3, 3.0, (8, GENES))
+    for name, level in (("sparse", 0.2), ("dense", 4.0)):
+        counts = rng.poisson(rng.gamma(0.4, 0.7, (CELLS, 8)) @ programs * level)
+        counts[counts.sum(axis=1) == 0, 0] = 1
+        obs = pd.DataFrame(
+            {
+                "plate": np.array(["a", "b", "c"])[rng.integers(0, 3, CELLS)],
+                "drug": np.array(["no", "yes"])[rng.integers(0, 2, CELLS)],
+                "age": rng.integers(20, 60, CELLS),
+            }
+        )
+        write_dataset(folder / f"{name}.h5ad", sp.csr_matrix(counts.astype(np.float32)), obs)
+
+
+def fitted(dataset, options: dict):
+    model = None
+    for rank in RANKS:
+        layer = LayerOptions(rank=rank, epochs=EPOCHS, threads=1, **options)
+        model = add_layer(dataset, model, layer, progress=False)
+    return model
+
+
+def part_of(rank: int, port: int, folder: Path) -> None:
+    """All that the tests ask of one of two processes, which are started once."""
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    place = Place(rank, 2, rank, 2)
+    store = dist.TCPStore("localhost", port, 2, is_master=rank == 0)
+    found = {}
+    with joined(place, store, torch.device("cpu")) as team:
+        sums = np.array([[1e16, 1.0], [-1e16, 1e-3]][rank])
+        whole = sums.copy(), np.full((3, 2), rank + 1.0)
+        team.add(*whole)
+        found["sums"] = whole
+        values = np.arange(7.0) ** 2
+        found["medians"] = [team.median(v[rank::2]) for v in (values, values[:6], values[[0, 0]])]
+        found["gathered"] = team.gathered(f"process {rank}")
+        found["sent"] = []
+        for times in (1, 2):
+            before = team.sent
+            team.add(np.zeros(1000 * times))
+            found["sent"].append(team.sent - before)
+        for data in ("sparse", "dense"):
+            for name in CASES if data == "sparse" else DENSE:
+                dataset = open_range(folder / f"{data}.h5ad", team, CASES[name].get("loss", ""))
+                model = fitted(dataset, CASES[name])
+                save_part(folder / f"part-{rank}.h5", model, ["cell_scale"])
+                team.gathered(None)
+                path = folder / f"{data} {name}.h5nnmf"
+                if rank == 0:
+                    parts = [folder / f"part-{r}.h5" for r in range(2)]
+                    join_parts(path, parts, model, dataset.path)
+                team.gathered(None)
+                first = dataset.share.first
+                again = load_model(path, slice(first, first + dataset.shape[0]))
+                assert np.array_equal(again.thetas[0], model.thetas[0])
+                assert again.obs.equals(model.obs)
+        dataset = open_range(folder / "sparse.h5ad", team, "nested")
+        save_model(folder / f"again-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
+        save_model(folder / f"once-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
+    (folder / f"found-{rank}").write_bytes(pickle.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """What two processes made of all cases."""
+    folder = tmp_path_factory.mktemp("shards")
+    write(folder)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(part_of, (port, folder), nprocs=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder) -> list[dict]:
+    return [pickle.loads((folder / f"found-{rank}").read_bytes()) for rank in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("data", "name"), [*(("sparse", name) for name in CASES), *(("dense", n) for n in DENSE)]
+)
+def test_two_processes_find_what_one_finds(folder, data, name):
+    alone = fitted(open_dataset(folder / f"{data}.h5ad"), CASES[name])
+    shared = load_model(folder / f"{data} {name}.h5nnmf")
+    assert shared.layers == alone.layers
+    losses = [model.history["loss"].to_numpy() for model in (shared, alone)]
+    if name in AT_THE_END:
+        both = min(map(len, losses))
+        losses = [loss[:both] for loss in losses]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    close = CROSSED.get(name, CLOSE)
+    for one, two in zip(alone.betas + alone.thetas, shared.betas + shared.thetas, strict=True):
+        np.testing.assert_allclose(two, one, rtol=0, atol=close * one.max())
+    for one, two in zip(alone.dead, shared.dead, strict=True):
+        assert np.array_equal(one, two)
+    pd.testing.assert_frame_equal(shared.obs, alone.obs, rtol=1e-12)
+    pd.testing.assert_frame_equal(shared.var, alone.var, rtol=1e-12)
+    assert set(shared.info) == set(alone.info)
+    pd.testing.assert_frame_equal(shared.replication, alone.replication, rtol=1e-3)
+
+
+def test_the_joined_file_has_the_places_of_any_model(folder, tmp_path):
+    joined_path = folder / "sparse consensus.h5nnmf"
+    save_model(tmp_path / "alone.h5nnmf", load_model(joined_path), inpath=joined_path.stem)
+    one, two = (anndata.read_h5ad(path) for path in (tmp_path / "alone.h5nnmf", joined_path))
+    assert two.obs.equals(one.obs) and list(two.uns) and set(two.uns) == set(one.uns)
+    for places in ("obsm", "varm"):
+        ours, theirs = getattr(two, places), getattr(one, places)
+        assert set(ours) == set(theirs)
+        for key in ours:
+            np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-12)
+            assert ours[key].dtype == theirs[key].dtype
+
+
+def test_the_same_bytes_again(folder):
+    for rank in range(2):
+        once, again = (folder / f"{name}-{rank}.h5nnmf" for name in ("once", "again"))
+        assert once.read_bytes() == again.read_bytes()
+
+
+def test_sums_are_added_in_the_order_of_the_processes(found):
+    for of_rank in found:
+        sums, filled = of_rank["sums"]
+        assert sums.tolist() == [1e16 + -1e16, 1.0 + 1e-3]
+        assert filled.tolist() == [[3.0, 3.0]] * 3
+        assert of_rank["gathered"] == ["process 0", "process 1"]
+
+
+def test_the_rate_of_adam_is_that_of_all_cells():
+    """Of ten cells, of which this process has four."""
+    factor = torch.rand((10, 3), generator=torch.Generator().manual_seed(0))
+
+    class WithOthers(Team):
+        def total(self, value: float) -> float:
+            return value + factor[4:].sum().item() / factor.numel()
+
+    own = torch.nn.Parameter(factor[:4].clone())
+    later = torch.nn.Parameter(torch.full((3, 2), 0.5))
+    network = Mock(factors=[own, later])
+    data = Mock(shape=(4, 7), entries=70.0, team=WithOthers())
+    rates = Projected(network, data, kind="adam").state()["rates"]
+    np.testing.assert_allclose(rates, [0.02 * factor.mean().item(), 0.01], rtol=1e-6)
+
+
+def test_medians_are_those_of_all_values(found):
+    for of_rank in found:
+        assert of_rank["medians"] == [9.0, np.median(np.arange(6.0) ** 2), 0.0]
+
+
+def test_bytes_are_counted(found):
+    for of_rank in found:
+        # Of two processes each gives away half of its array, and the other half's sums.
+        assert of_rank["sent"] == [8000, 16000]
+
+
+def test_ranges_are_whole_blocks_with_about_equal_work():
+    indptr = np.concatenate([[0], np.cumsum(np.repeat([10, 100], [30_000, 30_000]))])
+    borders = block_borders(indptr, 200)
+    for shards in (2, 3, 5):
+        cut = ranges(indptr, 200, shards, "nested", "it")
+        assert [first for first, _ in cut] == [0, *(past for _, past in cut[:-1])]
+        assert cut[-1][1] == 60_000 and {first for first, _ in cut} <= set(borders.tolist())
+        work = [indptr[past] - indptr[first] for first, past in cut]
+        assert max(work) < 1.5 * indptr[-1] / shards
+    with pytest.raises(InputError, match=r"too many for it.* ask for 26 at the most"):
+        ranges(indptr, 200, 27, "nested", "it")
+
+
+def test_a_range_of_dense_counts_follows_the_way_they_are_multiplied(folder):
+    dataset = open_dataset(folder / "dense.h5ad")
+    cut = ranges(dataset.indptr, GENES, 2, "nested", "it")
+    assert {first for first, _ in cut} <= set(
+        block_borders(dataset.indptr, GENES, dense=True).tolist()
+    )
+
+
+def test_the_place_of_a_process_by_torchrun_and_by_slurm(monkeypatch):
+    slurm = {"PROCID": 5, "NTASKS": 7, "LOCALID": 1, "NODEID": 2, "STEP_TASKS_PER_NODE": "2(x3),1"}
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    assert own_place() == Place(5, 7, 1, 2)
+    run = {"RANK": 1, "WORLD_SIZE": 4, "LOCAL_RANK": 1, "LOCAL_WORLD_SIZE": 4}
+    for name, value in run.items():
+        monkeypatch.setenv(name, str(value))
+    assert own_place() == Place(1, 4, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind", "sentence"),
+    [
+        ([{"how": DONE}, {}, {"how": LOST, "lost": ""}], ProcessError, "process 1 of 3"),
+        ([{"how": LOST, "lost": "2"}, {"how": LOST, "lost": ""}, {}], ProcessError, "process 2 of"),
+        ([{"how": LOST, "lost": "1"}] * 3, ProcessError, "process 1 of 3"),
+        ([{}, {}, {"how": LOST, "lost": ""}], ProcessError, "processes 0, 1 of 3"),
+        (
+            [{"how": LOST, "lost": ""}, {}, {"how": FAILED, "kind": "InputError", "what": "No."}],
+            InputError,
+            r"^No\.$",
+        ),
+        ([{}, {"how": FAILED, "kind": "", "what": "trace"}, {}], ProcessError, "process 1 of 3"),
+    ],
+)
+def test_whoever_failed_is_named(tmp_path, ends, kind, sentence):
+    folder = TeamFolder(tmp_path)
+    for rank, end in enumerate(ends):
+        if end:
+            folder.write_end(rank, **end)
+    with pytest.raises(kind, match=sentence):
+        raise failure(folder, 3, [])
+
+
+def test_what_needs_one_process_is_refused():
+    with pytest.raises(InputError, match="'guide' needs all labelled cells in one process"):
+        LayerOptions(rank=3, shards=2, guide=1.0, labels="kind", **POISSON)
+
+
+def test_one_process_keeps_checkpoints_and_several_none(folder, tmp_path, monkeypatch):
+    """Whoever fitted it, what was kept before is gone once the model stands."""
+    told = []
+
+    class Told(Checkpoint):
+        def stage(self):
+            told.append("stage")
+
+        def remove(self):
+            told.append("remove")
+
+    job = Job(folder / "sparse.h5ad", None, tmp_path / "a.h5nnmf", LayerOptions(3, epochs=0))
+    run_job(job, Told())
+    monkeypatch.setattr(launch, "_follow", all_done)
+    run_job(dataclasses.replace(job, options=LayerOptions(3, shards=2)), Told())
+    assert told == ["stage", "remove", "remove"]
+
+
+def all_done(command: list[str]) -> tuple[int, list[str]]:
+    for rank in range(2):
+        TeamFolder(Path(command[-1])).write_end(rank, how=DONE)
+    return 0, []
+
+
+def test_a_killed_process_ends_all_in_one_sentence(tmp_path, caplog):
+    """By torchrun, as a rule does it; the model that was there before stays as it was."""
+    write(tmp_path)
+    output = tmp_path / "layer1.h5nnmf"
+    output.write_text("of before")
+    limits = {"epochs": 1_000_000, "patience": 1_000_000}
+    options = LayerOptions(rank=4, optimizer="adam", shards=2, threads=2, **limits)
+    killed = []
+
+    def kill() -> None:
+        while not any("epoch 10:" in record.message for record in caplog.records):
+            time.sleep(0.05)
+        for process in workers():
+            if environment(process).get("RANK") == "1":
+                os.kill(process, signal.SIGKILL)
+                killed.append(time.monotonic())
+
+    caplog.set_level("INFO", logger="neuralNMF")
+    watcher = threading.Thread(target=kill)
+    watcher.start()
+    with pytest.raises(ProcessError, match=r"process 1 of 2 .* no model was written"):
+        run_job(Job(tmp_path / "sparse.h5ad", None, output, options))
+    watcher.join()
+    assert time.monotonic() - killed[0] < 60
+    assert output.read_text() == "of before"
+    assert not list(tmp_path.glob(".*")) and not workers()
+
+
+def workers() -> list[int]:
+    """Workers that this process has started, by others."""
+    return [
+        int(path.name)
+        for path in Path("/proc").glob("[0-9]*")
+        if b"neuralNMF.shards.worker" in content(path / "cmdline")
+        and content(path / "stat").rpartition(b")")[2].split()[0:1] not in ([], [b"Z"])
+        and "torch.distributed.run" not in content(path / "cmdline").decode()
+        and environment(int(path.name)).get("PYTEST_CURRENT_TEST")
+        == os.environ["PYTEST_CURRENT_TEST"]
+    ]
+
+
+def environment(process: int) -> dict[str, str]:
+    entries = content(Path(f"/proc/{process}/environ")).decode(errors="replace").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_process_that_stands_still_is_lost(monkeypatch):
+    """The other one says once that it is alive, and nothing more."""
+    told, ended = [], threading.Event()
+    monkeypatch.setattr(watch, "_EVERY", 0.02)
+    monkeypatch.setattr(watch, "_SILENCE", 0.3)
+    monkeypatch.setattr(watch.os, "_exit", lambda status: ended.set())
+    store = dist.HashStore()
+    store.set("alive/1", "0")
+    with watch.watched(Place(1, 3, 1, 3), store, own_tag(), told.append):
+        store.set("alive/0", "done")  # it may leave
+        store.set("alive/2", "0")
+        assert not ended.wait(0.1)
+        assert ended.wait(5) and told[0] == 2
+
+
+def test_processes_end_with_what_has_started_them(monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(watch, "_EVERY", 0.02)
+    monkeypatch.setattr(watch.os, "_exit", lambda status: ended.set())
+    machine, process, _ = own_tag().split("-")
+    with watch.watched(Place(0, 1, 0, 1), dist.HashStore(), f"{machine}-{process}-1", print):
+        assert ended.wait(5)
+
+
+def test_a_job_is_the_same_after_it_was_sent(tmp_path):
+    options = LayerOptions(rank=4, lr=0.5, batch="plate", shards=3)
+    job = Job(tmp_path / "data.h5ad", None, tmp_path / "out.h5nnmf", options, [4, 2], "so")
+    folder = TeamFolder(tmp_path)
+    folder.write_job(job.plain())
+    assert Job.of(folder.read_job()) == job
+    assert Job.of(dataclasses.replace(job, previous=tmp_path / "a").plain()).previous is not None

@@ -1,0 +1,1 @@
+"""One model by several processes, each with a range of the cells (docs/scale.md)."""

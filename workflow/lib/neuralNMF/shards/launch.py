@@ -1,0 +1,194 @@
+"""Starting the processes of a team, following them, and telling who failed, and why."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+
+from neuralNMF.errors import DeviceError, InputError, NeuralNMFError, OutputError, ProcessError
+from neuralNMF.io.team_folder import DONE, FAILED, LINE, LOST, TeamFolder, team_folder
+from neuralNMF.processes import own_tag
+from neuralNMF.shards.job import Job, fit_job
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
+
+_log = logging.getLogger(__name__)
+_ERRORS = {kind.__name__: kind for kind in (InputError, OutputError, DeviceError, ProcessError)}
+# Seconds that processes have to end by themselves, and lines of theirs that are kept for a defect.
+_GRACE, _KEPT = 10.0, 40
+_WORKER = ["-m", "neuralNMF.shards.worker"]
+
+
+def run_job(job: Job, checkpoint: Checkpoint = NOTHING_KEPT) -> None:
+    """Fit one more layer, by as many processes as its options ask for, and write the model.
+
+    Parameters
+    ----------
+    job : Job
+        With ``options.shards`` above 1, processes of their own are started: by torchrun on this
+        machine, or by srun where this is a job of Slurm with so many tasks. The threads of the
+        options are those of all processes of this machine together.
+    checkpoint : Checkpoint
+        One process keeps the state of its fit there; several keep none. Gone once the model stands.
+
+    Raises
+    ------
+    InputError, DeviceError, OutputError
+        As `fit_job`.
+    ProcessError
+        A process ended before it was done; the message says which.
+    """
+    shards = job.options.shards
+    if shards == 1:
+        fit_job(job, checkpoint=checkpoint)
+    else:
+        _run_team(job, shards)
+    checkpoint.remove()
+
+
+def _run_team(job: Job, shards: int) -> None:
+    with team_folder(job.output) as folder:
+        by_slurm = _tasks_of_slurm() >= shards
+        of_one = _of_one(job, by_slurm)
+        folder.write_job({"job": of_one.plain(), "starter": own_tag()})
+        if by_slurm:
+            command = _srun(shards, of_one.options.threads or 1, folder.path)
+        else:
+            command = _torchrun(shards, folder.path)
+        how = f"the tasks of job {os.environ['SLURM_JOB_ID']}" if by_slurm else "on this machine"
+        _log.info(
+            "%d processes, %s, each with a range of the cells; they keep no checkpoints",
+            shards,
+            how,
+        )
+        status, said = _follow(command)
+        if status or any(folder.read_end(rank).get("how") != DONE for rank in range(shards)):
+            raise failure(folder, shards, said)
+
+
+def _of_one(job: Job, by_slurm: bool) -> Job:
+    """The job as each process has it: with its own threads."""
+    options = job.options
+    threads = options.threads
+    if not by_slurm:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        threads = max(1, (threads or cores or 1) // options.shards)
+    return replace(job, options=replace(options, threads=threads))
+
+
+def _tasks_of_slurm() -> int:
+    """Tasks of the job of Slurm that this process runs in; 0 outside of one.
+
+    The environment names those of the step that runs this, which is one.
+    """
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or shutil.which("srun") is None:
+        return 0
+    ask = ["squeue", "--noheader", f"--job={job}", "--Format=NumTasks"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.strip()
+    return int(answer) if answer.isdigit() else 0
+
+
+def _torchrun(shards: int, folder: Path) -> list[str]:
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=localhost"]
+    return [*run, f"--nproc-per-node={shards}", *_WORKER, str(folder)]
+
+
+def _srun(shards: int, threads: int, folder: Path) -> list[str]:
+    """The first task meets the others at a port that is free on this machine, which is its own."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    first = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    meet = f"--export=ALL,MASTER_ADDR={first},MASTER_PORT={port}"
+    run = ["srun", f"--ntasks={shards}", f"--nodes={os.environ.get('SLURM_JOB_NUM_NODES', '1')}"]
+    run += [f"--cpus-per-task={threads}", "--kill-on-bad-exit=1", "--overlap", meet]
+    return [*run, sys.executable, *_WORKER, str(folder)]
+
+
+def _follow(command: list[str]) -> tuple[int, list[str]]:
+    """Run a command to its end and log what it says; its status, and its last other lines."""
+    other: deque[str] = deque(maxlen=_KEPT)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_paths())},
+        start_new_session=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith(LINE):
+                    level, _, text = line.removeprefix(LINE).rstrip("\n").partition(":")
+                    _log.log(logging.getLevelName(level), "%s", text)
+                else:
+                    other.append(line)
+            return process.wait(), list(other)
+        finally:
+            _end(process)
+
+
+def _paths() -> list[str]:
+    """Where the processes find this library: where this one has it from."""
+    own = str(Path(__file__).resolve().parents[2])
+    return [own, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process and all that it has started, where it still runs."""
+    if process.poll() is not None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(_GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    except ProcessLookupError:
+        pass
+
+
+def failure(folder: TeamFolder, shards: int, said: list[str]) -> NeuralNMFError:
+    """The error to raise for a team that failed, by what its processes have left.
+
+    Parameters
+    ----------
+    folder : TeamFolder
+    shards : int
+        Processes.
+    said : list of str
+        The last lines that none of them meant for the log.
+    """
+    ends = {rank: folder.read_end(rank) for rank in range(shards)}
+    for rank, end in ends.items():
+        if end.get("how") == FAILED:
+            if end["kind"]:
+                return _ERRORS.get(end["kind"], NeuralNMFError)(end["what"])
+            _log.error("%s", end["what"])
+            return ProcessError(
+                f"process {rank} of {shards} failed in a way that its authors did not foresee: the "
+                "log has what it said."
+            )
+    silent = [rank for rank, end in ends.items() if not end]
+    told = [int(end["lost"]) for end in ends.values() if end.get("how") == LOST and end["lost"]]
+    if len(silent) == shards or not (silent or told):
+        _log.error("%s", "".join(said))
+    gone = silent or sorted(set(told)) or list(ends)
+    names = ", ".join(map(str, gone))
+    kind = "process" if len(gone) == 1 else "processes"
+    return ProcessError(
+        f"{kind} {names} of {shards} (from 0 on) ended before the fit was done: killed, out of "
+        "memory, or on a machine that cannot be reached; no model was written, start it again."
+    )

@@ -1,0 +1,87 @@
+"""What each process of a team runs: ``python -m neuralNMF.shards.worker FOLDER``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from neuralNMF.device import resolve_device
+from neuralNMF.errors import NeuralNMFError
+from neuralNMF.io.team_folder import DONE, FAILED, LINE, LOST, TeamFolder
+from neuralNMF.shards.job import Job, fit_job
+from neuralNMF.shards.processes import LeftAloneError, Place, joined, meeting, own_place
+from neuralNMF.shards.watch import watched
+
+
+def main(folder: Path) -> int:
+    """Do the part of this process in the job of a folder; the status to exit with."""
+    place, shared = own_place(), TeamFolder(folder)
+    _log_to_stdout(place)
+    _end_when_told(lambda: shared.write_end(place.rank, how=LOST, lost=""))
+    known = shared.read_job()
+    job = Job.of(known["job"])
+
+    def lost(rank: int) -> None:
+        shared.write_end(place.rank, how=LOST, lost=str(rank))
+
+    try:
+        device = _own_device(job, place)
+        job = replace(job, options=replace(job.options, device=str(device)))
+        store = meeting(place)
+        with watched(place, store, known["starter"], lost), joined(place, store, device) as team:
+            fit_job(job, team, shared)
+    except LeftAloneError:
+        shared.write_end(place.rank, how=LOST, lost="")
+    except NeuralNMFError as error:
+        shared.write_end(place.rank, how=FAILED, kind=type(error).__name__, what=str(error))
+    except Exception:
+        shared.write_end(place.rank, how=FAILED, kind="", what=traceback.format_exc())
+    else:
+        shared.write_end(place.rank, how=DONE)
+        return 0
+    return 1
+
+
+def _own_device(job: Job, place: Place) -> torch.device:
+    """The device of this process: of several GPUs of a machine each process has one."""
+    device = resolve_device(job.options.device)
+    if device == torch.device("cuda"):
+        return torch.device("cuda", place.local % torch.cuda.device_count())
+    return device
+
+
+def _end_when_told(record: Callable[[], None]) -> None:
+    """End at once where torchrun or Slurm ends the processes, also while others are waited for."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        signal.sigwait({signal.SIGTERM})
+        record()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _log_to_stdout(place: Place) -> None:
+    """Log what the first process says, and nothing of the others, which say the same."""
+    logger = logging.getLogger("neuralNMF")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"{LINE}%(levelname)s:%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if place.rank == 0 else logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    status = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    # Without the interpreter's end: threads of torch may wait for a process that is gone.
+    os._exit(status)
