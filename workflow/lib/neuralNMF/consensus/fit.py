@@ -64,7 +64,7 @@ def add_layer(
     InputError, DeviceError
         As `fit_layer`.
     """
-    checkpoint.belongs_to(fit_key(dataset, previous, options))
+    checkpoint.belongs_to(lambda: fit_key(dataset, previous, options))
     if not options.consensus:
         return fit_layer(
             dataset, previous, options, batches=batches, progress=progress, checkpoint=checkpoint

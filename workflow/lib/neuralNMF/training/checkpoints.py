@@ -42,8 +42,8 @@ class Stop(Protocol):
 class Checkpoint:
     """What a fit tells of its state while it runs. This one keeps nothing."""
 
-    def belongs_to(self, key: State) -> None:
-        """Say which model this is of, in plain types, before anything else."""
+    def belongs_to(self, key: Callable[[], State]) -> None:
+        """Say which model this is of, before anything else; ``key`` gives it in plain types."""
 
     def part(self, name: str) -> Checkpoint:
         """The checkpoint of one of several fits that a model takes."""
@@ -101,18 +101,18 @@ class KeptCheckpoint(Checkpoint):
         self._training: State | None = None
         self._last = time.monotonic()
 
-    def belongs_to(self, key: State) -> None:
+    def belongs_to(self, key: Callable[[], State]) -> None:
         """See `Checkpoint.belongs_to`: one of another model is put aside."""
-        self._key = key
+        self._key = key()
         if not self._folder.is_dir():
             return
         before = self._read("key") or {}
-        changed = [name for name in key if before.get(name) != key[name]]
+        changed = [name for name in self._key if before.get(name) != self._key[name]]
         if changed:
             _log.warning(
                 "The checkpoint in '%s' is of another fit (%s), and now lies in '%s'.",
                 self._folder,
-                ", ".join(_differences(before, key, changed)),
+                ", ".join(_differences(before, self._key, changed)),
                 put_aside(self._folder),
             )
 
