@@ -79,6 +79,21 @@ def test_auto_stays_where_no_step_lowers_the_loss():
     assert torch.isfinite(network.thetas[0]).all()
 
 
+def test_auto_ends_without_further_passes_where_rounding_alone_is_left(counts, monkeypatch):
+    network, products = problem(counts, 1, dtype=torch.float32)
+    optimizer, passes = Auto(network, products), []
+    monkeypatch.setattr(
+        products, "move", lambda *args, move=products.move: passes.append(1) or move(*args)
+    )
+    for _ in range(2000):
+        passes.clear()
+        if not optimizer.epoch():
+            break
+    else:
+        pytest.fail("the minimum was not reached")
+    assert len(passes) <= 2
+
+
 def test_auto_leaves_a_parameter_alone_that_is_not_trained(counts):
     network, products = problem(counts, 3)
     network.thetas[0].requires_grad_(False)

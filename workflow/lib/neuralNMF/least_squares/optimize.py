@@ -17,7 +17,7 @@ from neuralNMF.least_squares.network import NeuralNMF, Pass
 from neuralNMF.solvers.descent import beyond, descend
 from neuralNMF.solvers.extrapolation import Extrapolation
 from neuralNMF.training.gradients import gradient_of
-from neuralNMF.training.loop import Optimizer, copied_into
+from neuralNMF.training.loop import Optimizer, copied_into, within_rounding
 from neuralNMF.training.projected import Projected
 
 # Passes over the coordinates for one gradient: cheap beside the gradient, and each brings the step
@@ -123,9 +123,10 @@ class Auto:
             evaluated = self._evaluate(proposal, sums)
         # A trial lies where the last proposal did: let go of it before another is made.
         del last, proposal, trial
-        while evaluated.loss.item() > level:
+        while (loss := evaluated.loss.item()) > level:
             self._damping *= 2
-            if self._damping > _MOST_DAMPING * self._least_damping:
+            too_short = self._damping > _MOST_DAMPING * self._least_damping
+            if too_short or within_rounding(loss, level, before[0].dtype):
                 self._put(before)
                 return False
             _, trial, sums = self._step(model, before, None)

@@ -19,6 +19,9 @@ from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY = 10
+# What sums over many cells were off by, in units of the factors' precision: a fortieth of one in
+# single precision, up to two and a half in double.
+_ROUNDINGS = 4
 
 
 class Status(enum.Enum):
@@ -202,6 +205,22 @@ def train(
 def without_rounding(loss: float) -> float:
     """A sum of squares or a deviance. Of an exact fit it is below zero by rounding: then, zero."""
     return 0.0 if loss < 0 else loss
+
+
+def within_rounding(loss: float, level: float, dtype: torch.dtype) -> bool:
+    """Whether a loss is above an earlier one by no more than rounding can bring about.
+
+    Shorter steps in the same direction then say nothing: each costs a pass over the cells and ends
+    as much above or below by chance.
+
+    Parameters
+    ----------
+    loss, level : float
+        Now and before.
+    dtype : torch.dtype
+        Of the factors that were moved.
+    """
+    return loss - level <= _ROUNDINGS * torch.finfo(dtype).eps * abs(level)
 
 
 def copied_into(factors: Sequence[Tensor], values: Sequence[np.ndarray | Tensor]) -> None:
