@@ -277,6 +277,33 @@ def test_whoever_failed_is_named(tmp_path, ends, kind, sentence):
         raise failure(folder, 3, [])
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        [
+            "[1]:\n",
+            "  rank      : 0 (local_rank: 0)\n",
+            "  exitcode  : -15 (pid: 7)  (SIGTERM)\n",
+            "Root Cause (first observed failure):\n",
+            "[0]:\n",
+            "  rank      : 2 (local_rank: 2)\n",
+            "  exitcode  : -9 (pid: 9)  (SIGKILL)\n",
+        ],
+        ["srun: error: one: task 2: Killed\n", "srun: error: one: tasks 0-1: Terminated\n"],
+    ],
+    ids=["torchrun", "srun"],
+)
+def test_whoever_was_killed_before_the_others_could_say_a_word_is_named(tmp_path, caplog, said):
+    message = str(failure(TeamFolder(tmp_path), 3, said))
+    assert message.startswith("process 2 of 3") and not caplog.records
+
+
+def test_what_ended_all_at_their_start_is_in_the_log(tmp_path, caplog):
+    said = ["ImportError: no such library\n", "Root Cause\n  rank : 0 \n  exitcode : 1 (pid: 7)\n"]
+    assert str(failure(TeamFolder(tmp_path), 2, said)).startswith("processes 0, 1 of 2")
+    assert "no such library" in caplog.text
+
+
 def test_what_needs_one_process_is_refused():
     with pytest.raises(InputError, match="'guide' needs all labelled cells in one process"):
         LayerOptions(rank=3, shards=2, guide=1.0, labels="kind", **POISSON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 _ERRORS = {kind.__name__: kind for kind in (InputError, OutputError, DeviceError, ProcessError)}
 # Seconds that processes have to end by themselves, and lines of theirs that are kept for a defect.
 _GRACE, _KEPT = 10.0, 40
+_FIRST_OF_TORCHRUN = re.compile(r"Root Cause.*\brank +: (\d+) .*\bexitcode +: -\d", re.DOTALL)
+_FIRST_OF_SRUN = re.compile(r"\btask (\d+): (?:Killed|Out Of Memory)")
 _WORKER = ["-m", "neuralNMF.shards.worker"]
 
 
@@ -160,6 +163,16 @@ def _end(process: subprocess.Popen[str]) -> None:
         pass
 
 
+def _killed_first(said: list[str]) -> list[int]:
+    """The process that was killed first, as torchrun or srun tells; empty where neither does.
+
+    Before they have started the others leave no word either when torchrun or srun ends them.
+    """
+    text = "".join(said)
+    first = _FIRST_OF_TORCHRUN.search(text) or _FIRST_OF_SRUN.search(text)
+    return [] if first is None else [int(first.group(1))]
+
+
 def failure(folder: TeamFolder, shards: int, said: list[str]) -> NeuralNMFError:
     """The error to raise for a team that failed, by what its processes have left.
 
@@ -182,6 +195,8 @@ def failure(folder: TeamFolder, shards: int, said: list[str]) -> NeuralNMFError:
                 "log has what it said."
             )
     silent = [rank for rank, end in ends.items() if not end]
+    if len(silent) > 1:
+        silent = [rank for rank in _killed_first(said) if rank in silent] or silent
     told = [int(end["lost"]) for end in ends.values() if end.get("how") == LOST and end["lost"]]
     if len(silent) == shards or not (silent or told):
         _log.error("%s", "".join(said))
