@@ -10,13 +10,6 @@ from functools import reduce
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.metrics import (
-    accuracy_score,
-    adjusted_rand_score,
-    normalized_mutual_info_score,
-)
-from sklearn.neighbors import KNeighborsClassifier
 
 from neuralNMF.evidence.label_scores import (
     MOST_CELLS,
@@ -42,6 +35,10 @@ def knn_accuracy(rows: np.ndarray, labels: np.ndarray, neighbours: int = NEIGHBO
 
     Of a usage, give its `shares`.
     """
+    # Here as below, since it takes seconds and most runs have no labels.
+    from sklearn.metrics import accuracy_score
+    from sklearn.neighbors import KNeighborsClassifier
+
     classifier = KNeighborsClassifier(neighbours).fit(rows, labels)
     # Without an argument every cell is told from the others, itself left out.
     return float(accuracy_score(labels, classifier.predict(None)))
@@ -53,6 +50,9 @@ def cluster_agreement(rows: np.ndarray, labels: np.ndarray, seed: int = 0) -> tu
     As many clusters as labels; of ten starts that of the least inertia. Of a usage, give its
     `shares`.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     means = KMeans(len(np.unique(labels)), n_init=STARTS, random_state=seed)
     found = means.fit_predict(rows)
     return (

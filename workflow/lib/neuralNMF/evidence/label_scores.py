@@ -3,12 +3,11 @@
 Labels are (N,) strings of cells whose classes count (`counted`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from neuralNMF.evidence.usage import shares
 
@@ -35,12 +34,19 @@ def sampled(cells: np.ndarray, most: int) -> np.ndarray:
 def scores_of_labels(
     usage: np.ndarray,
     labels: np.ndarray,
-    score: Callable[[np.ndarray, np.ndarray], float] = average_precision_score,
+    score: Literal["average_precision", "roc_auc"] = "average_precision",
 ) -> np.ndarray:
     """Score of each program's share for each label against the rest, (labels in order, k)."""
+    # Here, since it takes seconds and most runs have no labels.
+    from sklearn import metrics
+
+    measure = getattr(metrics, f"{score}_score")
     of_cells = shares(usage)
     return np.array(
-        [[score(labels == label, program) for program in of_cells.T] for label in np.unique(labels)]
+        [
+            [measure(labels == label, program) for program in of_cells.T]
+            for label in np.unique(labels)
+        ]
     )
 
 
@@ -115,8 +121,6 @@ def label_scores(usage: np.ndarray, labels: np.ndarray) -> LabelScores:
     if len(names) < 2:
         none = np.empty((0, usage.shape[1]))
         return LabelScores(names[:0], sizes[:0], none, none, used)
-    precision, area = (
-        scores_of_labels(usage[there], labels[there], score)
-        for score in (average_precision_score, roc_auc_score)
-    )
+    precision = scores_of_labels(usage[there], labels[there])
+    area = scores_of_labels(usage[there], labels[there], "roc_auc")
     return LabelScores(names, sizes, precision, area, used)

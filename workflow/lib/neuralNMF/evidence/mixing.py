@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from sklearn.neighbors import NearestNeighbors
 
 from neuralNMF.evidence.usage import shares
 
@@ -40,6 +39,9 @@ def mixing(usage: np.ndarray, columns: Mapping[str, np.ndarray]) -> dict[str, fl
         there = np.sort(np.random.default_rng(0).choice(there, MOST_CELLS, replace=False))
     if not columns or there.size <= NEIGHBOURS:
         return dict.fromkeys(columns, float("nan"))
+    # Here, since it takes seconds and most runs have no batches.
+    from sklearn.neighbors import NearestNeighbors
+
     rows = shares(usage[there])
     near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(rows).kneighbors(return_distance=False)
     return {name: _mixing(near, values[there]) for name, values in columns.items()}
