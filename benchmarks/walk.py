@@ -1,5 +1,7 @@
 """Reports of whole runs, walked through in Chromium: the example, blood cells, two conditions.
 
+Of the two conditions there are two runs: one that tests them, one that takes them out as batches.
+
 Each config is run by the workflow up to its report, in a folder that is kept, so that a second time
 nothing is fitted again. Then every tab is opened at two widths in light and dark, as the tests do
 with a small run; what is wrong is listed, and a screenshot of each lies beside the page to be
@@ -20,23 +22,32 @@ import yaml
 from tests.browser import LOOKS, axe_source, chromium, missing_programs, walk
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = ("config.yaml", "configs/pbmc.yaml", "configs/conditions.yaml")
+# Of each run its config, and what it changes of the sample; None: without the key.
+RUNS: dict[str, tuple[str, dict[str, str | None]]] = {
+    "example": ("config.yaml", {}),
+    "blood cells": ("configs/pbmc.yaml", {}),
+    "two conditions": ("configs/conditions.yaml", {}),
+    "two batches": ("configs/conditions.yaml", {"condition": None, "batch": "condition"}),
+}
 PAINT = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
 def walked(data: Path, out: Path) -> dict[str, dict[str, Any]]:
-    """Of each config's sample whose counts are there: seconds, megabytes, first paint, findings."""
+    """Of each run whose counts are there: seconds, megabytes, first paint, findings."""
     figures = {}
-    for file in CONFIGS:
+    for name, (file, changes) in RUNS.items():
         config = yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))
         ((sample, keys),) = config["samples"].items()
+        keys = {key: value for key, value in (keys | changes).items() if value is not None}
+        config["samples"][sample] = keys
         if "input" in keys:
             counts = data.resolve() / Path(keys["input"]).name
             if not counts.is_file():
-                figures[sample] = {"left_out": f"there is no {counts.name}"}
+                figures[name] = {"left_out": f"there is no {counts.name}"}
                 continue
             keys["input"] = str(counts)
-        figures[sample] = in_chromium(*report_of(config, sample, out / "reports" / sample))
+        folder = out / "reports" / name.replace(" ", "_")
+        figures[name] = in_chromium(*report_of(config, sample, folder))
     return figures
 
 

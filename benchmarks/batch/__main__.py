@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from benchmarks.batch.epochs import epochs
+from benchmarks.batch.genes import genes
 from benchmarks.batch.labelled import labelled
 from benchmarks.batch.planted import planted
 from benchmarks.common import folders, save
 
 if __name__ == "__main__":
     data, out = folders()
-    found: dict = {"epochs": epochs(), "planted": planted()}
-    save(out, "batch", found)
-    save(out, "batch", found | labelled(data))
+    found: dict = {}
+    for name, measure in {
+        "epochs": epochs,
+        "planted": planted,
+        "genes": lambda: genes(data),
+        "labelled": lambda: labelled(data),
+    }.items():
+        found[name] = measure()
+        save(out, "batch", found)  # what was measured so far
