@@ -33,6 +33,14 @@ return [...document.querySelectorAll(`#${arguments[0]} :is(canvas, .plot)`)]
   .filter((picture) => picture.checkVisibility() && blank(picture))
   .map((picture) => picture.ariaLabel);
 """
+# Charts that lie over what stands below or beside them.
+OUTSIDE = """
+const edges = (part) => part.getBoundingClientRect();
+const out = (plot) => [...plot.querySelectorAll(".main-svg")].some((drawn) =>
+  edges(drawn).bottom > edges(plot).bottom + 1 || edges(drawn).right > edges(plot).right + 1);
+return [...document.querySelectorAll(`#${arguments[0]} .plot`)]
+  .filter((plot) => plot.checkVisibility() && out(plot)).map((plot) => plot.ariaLabel);
+"""
 AXE = """
 const options = { resultTypes: ["violations"], preload: false };
 axe.run({ exclude: [["[hidden]"]] }, options).then(arguments[0]);
@@ -47,9 +55,8 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1400, theme: str = "light") -> None:
         """Open a page at a width and in a theme, with the console's messages forgotten."""
-        metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
         media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.resize(width)
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         self.driver.get("about:blank")
         self.driver.get_log("browser")
@@ -92,6 +99,15 @@ class Browser:
     def blank(self, name: str) -> list[str]:
         """Names of the pictures of a tab on which nothing is seen."""
         return self.run(BLANK, name)
+
+    def outside(self, name: str) -> list[str]:
+        """Names of the charts of a tab that lie over what stands below or beside them."""
+        return self.run(OUTSIDE, name)
+
+    def resize(self, width: int) -> None:
+        """Give the window another width."""
+        metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def messages(self) -> list[str]:
         """What the console says."""
@@ -149,6 +165,7 @@ def walk(
         shown = [part.get_attribute("id") for part in browser.shown("section")]
         wrong += [f"{tab}: {shown} are shown"] if shown != [tab] else []
         wrong += [f"{tab}: nothing is seen on {name}" for name in browser.blank(tab)]
+        wrong += [f"{tab}: {name} lies over other things" for name in browser.outside(tab)]
         wide = browser.run("return document.documentElement.scrollWidth")
         wrong += [f"{tab}: {wide} pixels wide, not {width}"] if wide > width else []
         wrong += [f"{tab}: {each}" for each in (browser.barriers(axe) if axe else [])]

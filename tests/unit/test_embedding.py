@@ -215,7 +215,7 @@ def test_the_file_of_a_run(files, model):
     np.testing.assert_allclose(adata.X.toarray(), np.log1p(counts), rtol=1e-6)
     assert list(adata.var_names[-3:]) == ["G37", "E38", "E39"]
     assert adata.var["gene_id"].tolist() == [f"E{i}" for i in range(GENES)]
-    np.testing.assert_array_equal(adata.obsm["X_theta_l2"], model.usages[1])
+    np.testing.assert_array_equal(adata.obsm["theta_l2"], model.usages[1])
     assert adata.obsm["X_theta_l1_umap"].shape == (CELLS, 2)
     np.testing.assert_array_equal(adata.varm["beta_l2"], model.betas[1].T)
     assert len(adata.uns["program_l1_colors"]) == len(adata.obs["program_l1"].cat.categories)
@@ -242,8 +242,8 @@ def test_the_file_of_a_run(files, model):
 def wants_of_cellxgene(adata):
     """What its documentation asks of a file, and its adaptor (1.3) of a layout."""
     assert adata.obs_names.is_unique and adata.var_names.is_unique
-    layouts = {name: array for name, array in adata.obsm.items() if name.endswith("_umap")}
-    assert layouts and all(name.startswith("X_") for name in layouts)
+    layouts = {name: array for name, array in adata.obsm.items() if name.startswith("X_")}
+    assert layouts and all(name.endswith("_umap") for name in layouts)
     for array in layouts.values():
         assert type(array) is np.ndarray and array.dtype.kind in "fiu"
         assert array.shape == (adata.n_obs, 2)

@@ -161,6 +161,19 @@ def test_colours_legend_and_hover(opened):
     assert tip.startswith("CELL") and "celltype: " in tip and "layer 2: mostly P" in tip
 
 
+def test_charts_follow_the_window(chrome, page):
+    chrome.open(page)
+    chrome.tab("quality")
+    size = "const { width, height } = document.querySelector('.plot .main-svg')\
+.getBoundingClientRect(); return [width, height]"
+    width, height = chrome.run(size)
+    chrome.resize(700)
+    chrome.wait(lambda: chrome.run(size)[0] not in (width, 0), "another width", 20)
+    chrome.wait(lambda: chrome.outside("quality") == [], "charts in their places", 10)
+    assert chrome.run(size)[1] == height
+    assert chrome.run("return document.documentElement.scrollWidth") <= 700
+
+
 def test_another_theme_while_it_is_open(chrome, page):
     chrome.open(page)
     chrome.tab("quality")

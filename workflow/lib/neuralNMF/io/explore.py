@@ -112,7 +112,8 @@ def write_explored(
         )
     totals = dataset.obs["total_counts"].to_numpy(dtype=np.float64)
     factors = (np.median(totals) / totals).astype(np.float32)
-    obsm = {f"X_theta_l{layer}": usage for layer, usage in enumerate(model.usages, start=1)}
+    # cellxgene takes every `X_` for a layout and draws its first two columns: only places are.
+    obsm = {f"theta_l{layer}": usage for layer, usage in enumerate(model.usages, start=1)}
     obsm |= {f"X_theta_l{layer}_umap": each for layer, each in places.items()}
     betas = {f"beta_l{n}": np.ascontiguousarray(b.T) for n, b in enumerate(model.betas, start=1)}
     told = {

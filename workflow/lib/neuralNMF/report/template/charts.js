@@ -24,11 +24,11 @@ function themed(value) {
   return value;
 }
 
-function layoutOf(chart) {
+function layoutOf(chart, width) {
   const axis = { gridcolor: style("--grid"), zerolinecolor: style("--line"), automargin: true, fixedrange: true };
   const own = themed(chart.layout);
   return {
-    height: 420, margin: { l: 55, r: 20, t: 15, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    height: 420, ...(width && { width }), margin: { l: 55, r: 20, t: 15, b: 40 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: style("--text"), family: getComputedStyle(document.documentElement).fontFamily, size: 12 },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, barmode: "overlay", ...own,
     xaxis: { ...axis, ...own.xaxis }, yaxis: { ...axis, ...own.yaxis }, ...(own.yaxis2 && { yaxis2: { ...axis, ...own.yaxis2 } }),
@@ -52,7 +52,7 @@ async function drawCharts() {
     const traces = themed(chart.traces);
     // Beside each other only the numbers have room; the names are in the table.
     traces.forEach((trace) => shorten(trace, place.clientWidth < 600 ? first : cut));
-    await library.react(place, traces, layoutOf(chart), { displayModeBar: false, responsive: true });
+    await library.react(place, traces, layoutOf(chart, place.clientWidth), { displayModeBar: false });
     place.dataset.drawn = "yes";
     await new Promise((next) => setTimeout(next));
   }

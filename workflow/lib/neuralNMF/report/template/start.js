@@ -37,7 +37,13 @@ dark.addEventListener("change", () => {
   if (view.colouring) showMap();
   if (plotly) drawCharts();
 });
-addEventListener("resize", redraw);
+// Not plotly's own way, which takes a chart's height away.
+let resized = 0;
+addEventListener("resize", () => {
+  redraw();
+  clearTimeout(resized);
+  if (plotly && !byId("quality").hidden) resized = setTimeout(drawCharts, 150);
+});
 
 document.documentElement.classList.add("js");
 fillChoices();
