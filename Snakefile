@@ -15,6 +15,7 @@ if "samples" not in config:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/parts.smk"
 include: "workflow/rules/sizes.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/embed.smk"

@@ -22,6 +22,7 @@ NAMES = (
     "scale",
     "shards",
     "million",
+    "ten_million",
     "poisson_passes",
     "poisson_scale",
     "poisson_million",

@@ -43,6 +43,51 @@ class Hierarchy:
     mean_total: float
 
 
+@dataclass(frozen=True)
+class Planted:
+    """What cells are drawn from.
+
+    Attributes:
+        parent: (K1,) int, the coarse program of each fine one.
+        tables: (K1, TABLE) int32, the gene of each 16-bit draw.
+        programs: (K1, M) float64, the fine programs.
+        mean_total: expected counts of a cell.
+        background: share of a cell's counts from all fine programs alike.
+    """
+
+    parent: np.ndarray
+    tables: np.ndarray
+    programs: np.ndarray
+    mean_total: float
+    background: float
+
+
+def plant(
+    genes: int,
+    fine: int = 20,
+    coarse: int = 10,
+    *,
+    rng: np.random.Generator,
+    density: float = 0.05,
+    background: float = 0.05,
+) -> Planted:
+    """Draw the programs of `simulate_hierarchy`, whose parameters these are."""
+    if not 2 <= coarse <= fine // 2 or genes < 4 * fine:
+        raise InputError(
+            f"{fine} fine programs in {coarse} coarse ones do not fit {genes} genes: ask for "
+            "2 <= coarse <= fine / 2, genes >= 4 x fine."
+        )
+    if not 0 < density < 1 or not 0 <= background < 1:
+        raise InputError(
+            f"density {density} or background {background} is out of range: give shares below 1."
+        )
+    parent = np.sort(np.arange(fine) % coarse)
+    tables = _draw_tables(genes, parent, rng)
+    programs = np.stack([np.bincount(t, minlength=genes) for t in tables]) / TABLE
+    mean_total = _total_for_density(programs, parent, density, background, rng)
+    return Planted(parent, tables, programs, mean_total, background)
+
+
 def simulate_hierarchy(
     path: str | Path,
     cells: int,
@@ -57,7 +102,7 @@ def simulate_hierarchy(
     chunk_cells: int = 20_000,
     progress: bool = False,
 ) -> Hierarchy:
-    """Write a data set of ``cells`` x ``genes`` and its truth; memory grows by 2 bytes a cell.
+    """Write a data set of ``cells`` x ``genes`` and its truth; memory grows with the cells' tables.
 
     Args:
         path: of the data set (``dataset.h5ad``).
@@ -74,23 +119,35 @@ def simulate_hierarchy(
 
     Raises InputError where the sizes do not fit or the density cannot be reached.
     """
-    path = Path(path)
-    if not 2 <= coarse <= fine // 2 or genes < 4 * fine or cells < 1:
-        raise InputError(
-            f"{fine} fine programs in {coarse} coarse ones do not fit {cells} cells x {genes} "
-            "genes: ask for 2 <= coarse <= fine / 2, genes >= 4 x fine, cells >= 1."
-        )
-    if not 0 < density < 1 or not 0 <= background < 1:
-        raise InputError(
-            f"density {density} or background {background} is out of range: give shares below 1."
-        )
-    parent = np.sort(np.arange(fine) % coarse)
-    tables = _draw_tables(genes, parent, rng)
-    programs = np.stack([np.bincount(t, minlength=genes) for t in tables]) / TABLE
-    mean_total = _total_for_density(programs, parent, density, background, rng)
-    chunk_cells = min(chunk_cells, np.iinfo(np.int32).max // genes)
+    planted = plant(genes, fine, coarse, rng=rng, density=density, background=background)
+    truth_path = Path(truth_path or Path(path).with_name(f"{Path(path).stem}_truth.npz"))
+    notes = {"simulated": {"fine": fine, "coarse": coarse, "density": density}}
+    return draw(
+        Path(path), planted, range(cells), notes, truth_path, rng, chunk_cells, progress=progress
+    )
 
-    sampler = _Sampler(tables, parent, genes, background, mean_total, np.zeros(fine))
+
+def draw(
+    path: Path,
+    planted: Planted,
+    numbers: range,
+    notes: dict,
+    truth_path: Path,
+    rng: np.random.Generator,
+    chunk_cells: int = 20_000,
+    *,
+    progress: bool = False,
+) -> Hierarchy:
+    """Write a data set of cells with these numbers, and its truth."""
+    parent, programs, mean_total = planted.parent, planted.programs, planted.mean_total
+    fine, genes = programs.shape
+    coarse, cells = int(parent[-1]) + 1, len(numbers)
+    if cells < 1:
+        raise InputError("There are no cells to be drawn: ask for one at least.")
+    chunk_cells = min(chunk_cells, np.iinfo(np.int32).max // genes)
+    sampler = _Sampler(
+        planted.tables, parent, genes, planted.background, mean_total, np.zeros(fine)
+    )
     cell_coarse, totals = [], []
     sums, squares, n_cells = np.zeros(genes), np.zeros(genes), np.zeros(genes, np.int64)
     with (
@@ -117,11 +174,11 @@ def simulate_hierarchy(
         )
         total = np.concatenate(totals)
         writer.finish(
-            _obs(total, truth.cell_coarse, coarse),
+            _obs(total, truth.cell_coarse, coarse, numbers),
             _var(sums / cells, squares / cells, n_cells),
-            {"simulated": {"fine": fine, "coarse": coarse, "density": density}},
+            notes,
         )
-    with atomic_path(truth_path or path.with_name(f"{path.stem}_truth.npz")) as temporary:
+    with atomic_path(truth_path) as temporary:
         np.savez_compressed(temporary, **vars(truth))
     return truth
 
@@ -251,7 +308,7 @@ def _weighted_means(programs: np.ndarray, made: np.ndarray, parent: np.ndarray) 
     return shares / shares.sum(axis=1, keepdims=True) @ programs
 
 
-def _obs(total: np.ndarray, kinds: np.ndarray, coarse: int) -> pd.DataFrame:
+def _obs(total: np.ndarray, kinds: np.ndarray, coarse: int, numbers: range) -> pd.DataFrame:
     cells = total.size
     return pd.DataFrame(
         {
@@ -260,7 +317,7 @@ def _obs(total: np.ndarray, kinds: np.ndarray, coarse: int) -> pd.DataFrame:
             "selected_counts": total,
             "coarse": pd.Categorical.from_codes(kinds, [f"coarse{c}" for c in range(coarse)]),
         },
-        index=np.char.add("cell", np.arange(cells).astype(str)).astype(object),
+        index=np.char.add("cell", np.array(numbers).astype(str)).astype(object),
     )
 
 

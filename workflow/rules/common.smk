@@ -16,6 +16,7 @@ from nmf_workflow.params import (
     simulated,
     targets,
 )
+from nmf_workflow.parts import PartPlan, in_one, in_parts
 from nmf_workflow.resources import Needs, mem_mb, runtime
 from nmf_workflow.shown import shown
 
@@ -35,6 +36,7 @@ PLAN = Plan(
     # Where the data choose a run's layers, the jobs of the choice come first.
     chosen=lambda sample, run: checkpoints.choose_layers.get(sample=sample, run=run).output.layers,
 )
+PARTS = PartPlan(CONFIG)
 NEEDS = Needs(CONFIG)
 
 # A param of every rule that computes numbers: an upgrade of the library reruns what it touches.

@@ -66,6 +66,8 @@ rule create_dataset:
         "logs/{sample}/create_dataset.log",
     benchmark:
         "logs/{sample}/create_dataset.benchmark.tsv"
+    wildcard_constraints:
+        sample=one_of(in_one(CONFIG)),
     conda:
         "../../envs/library.yaml"
     resources:
@@ -87,6 +89,7 @@ rule count_cells:
     """how many cells each input and label has"""
     input:
         dataset="results/{sample}/dataset.h5ad",
+        parts=PLAN.dataset_parts,
     output:
         shown("results/{sample}/cells.tsv"),
     log:

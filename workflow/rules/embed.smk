@@ -6,6 +6,7 @@ rule embed:
     input:
         model=PLAN.final_model,
         dataset="results/{sample}/dataset.h5ad",
+        parts=PLAN.dataset_parts,
     output:
         explore="results/{sample}/{run}/explore.h5ad",
         table="results/{sample}/{run}/umap.tsv",

@@ -41,6 +41,7 @@ for drawn in picture_rules(CONFIG):
         input:
             model=PLAN.final_model,
             dataset="results/{sample}/dataset.h5ad",
+            parts=PLAN.dataset_parts,
         output:
             beta=shown(drawn.files["beta"]),
             dots=shown(drawn.files["dots"]),

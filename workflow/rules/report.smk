@@ -6,6 +6,7 @@ rule write_report:
     input:
         model=PLAN.final_model,
         dataset="results/{sample}/dataset.h5ad",
+        parts=PLAN.dataset_parts,
         genes="results/{sample}/genes.tsv",
         tables=PLAN.run_tables,
         sizes=PLAN.sizes,

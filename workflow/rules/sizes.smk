@@ -6,6 +6,7 @@ rule try_size:
     """try one size of the first layer"""
     input:
         dataset="results/{sample}/dataset.h5ad",
+        parts=PLAN.dataset_parts,
     output:
         "results/{sample}/{run}/sizes/{size}.tsv",
     log:
@@ -35,6 +36,7 @@ checkpoint choose_layers:
     """choose the layers by the sizes that were tried"""
     input:
         dataset="results/{sample}/dataset.h5ad",
+        parts=PLAN.dataset_parts,
         tried=PLAN.tried,
     output:
         layers="results/{sample}/{run}/layers.json",

@@ -8,6 +8,7 @@ for number in range(1, depth(CONFIG) + 1):
             f"train_layer{number}"
         input:
             dataset="results/{sample}/dataset.h5ad",
+            parts=PLAN.dataset_parts,
             choice=PLAN.choice,
             # None for the first layer.
             previous=[f"results/{{sample}}/{{run}}/layer{number - 1}.h5nnmf"][: number - 1],

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from neuralNMF.options import (
-    GENE_LISTS,
     GUIDE,
     INPUT,
     OF_CELLS,
@@ -27,6 +26,7 @@ from neuralNMF.options import (
 )
 
 from nmf_workflow.config import Config
+from nmf_workflow.parts import PartPlan, gene_list_files, part_files
 from nmf_workflow.resources import uses_gpu
 from nmf_workflow.samples import Sample, Source
 
@@ -275,9 +275,17 @@ class Plan:
         does not when its tables are.
         """
         sample = self.config.samples[wildcards.sample]
-        lists = [sample.dataset[key] for key in GENE_LISTS]
-        files = [entry for entry in lists if isinstance(entry, str)]
-        return sorted([*inside(sample.sources), *files])
+        return sorted([*inside(sample.sources), *gene_list_files(sample)])
+
+    def beside_part(self, wildcards: Wildcards) -> list[str]:
+        """The files beside the matrices that a part reads."""
+        sources = self.config.samples[wildcards.sample].sources
+        return inside([sources[number] for number, _, _ in PartPlan(self.config).own(wildcards)])
+
+    def dataset_parts(self, wildcards: Wildcards) -> list[str]:
+        """The files with the counts of a data set that lies in several; none of one file."""
+        sample = self.config.samples[wildcards.sample]
+        return [] if sample.dataset["parts"] == 1 else part_files(sample, "part-{part}.h5ad")
 
     def names(self, wildcards: Wildcards) -> list[str]:
         """Name of each input."""
@@ -290,7 +298,7 @@ class Plan:
     def dataset(self, wildcards: Wildcards) -> dict[str, Any]:
         """Options of ``create_dataset``; how variable genes are found only where they are."""
         sample = self.config.samples[wildcards.sample]
-        options = dict(sorted(sample.dataset.items()))
+        options = {key: sample.dataset[key] for key in sorted(sample.dataset) if key != "parts"}
         if options["variable_genes"] is None:
             options.pop("variable_genes_by")
         if sample.batch is not None:

@@ -20,7 +20,7 @@ from nmf_workflow.search import is_searched
 from nmf_workflow.simulated_files import is_simulated, simulated_files
 
 # What lies beside the folders of the runs.
-FILES_OF_A_SAMPLE = ("dataset.h5ad", "genes.tsv", "cells.tsv")
+FILES_OF_A_SAMPLE = ("dataset.h5ad", "dataset", "genes.tsv", "cells.tsv")
 BRACES = re.compile(r"\{.*\}")
 
 

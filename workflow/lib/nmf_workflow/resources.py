@@ -11,6 +11,7 @@ from typing import Any
 from neuralNMF.options import CELLS_OF_A_HALF, rank_in_memory
 
 from nmf_workflow.config import Config
+from nmf_workflow.parts import PartPlan
 
 # Python, torch and their libraries, without any data; with a GPU its host side comes on top.
 FIT_BASE_MB = 2000
@@ -157,6 +158,15 @@ class Needs:
             return shards
 
         return tasks
+
+    def part_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Memory of rules that read one part of a sample's cells in pieces."""
+        return again(BASE_MB + input.size_mb * PartPlan(self.config).share(wildcards), attempt)
+
+    def part_runtime(self, wildcards: Any, input: Any, attempt: int) -> int:
+        """Minutes of the same."""
+        size = input.size_mb * PartPlan(self.config).share(wildcards)
+        return again(BASE_MINUTES + size / 60, attempt)
 
     def projection_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Memory of ``project``: counts go through it in pieces, the usage is held."""

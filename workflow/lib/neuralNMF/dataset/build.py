@@ -12,17 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neuralNMF.batches.factors import batch_of_cells
 from neuralNMF.dataset.choose_genes import choose_genes, read_lists
-from neuralNMF.dataset.join import InputCells, check_names, common_genes, join_obs
+from neuralNMF.dataset.copy_cells import append_cells, check_some_cells, var_of
+from neuralNMF.dataset.join import check_names, common_genes, join_obs
 from neuralNMF.dataset.options import DatasetOptions, DatasetSummary, InputSpec
-from neuralNMF.dataset.passes import FilteredInput, OpenedInput, first_pass
-from neuralNMF.errors import InputError
-from neuralNMF.io.counts import CountsReader, open_counts
+from neuralNMF.dataset.passes import (
+    FilteredInput,
+    OpenedInput,
+    batches_of,
+    check_some_kept,
+    first_pass,
+)
+from neuralNMF.io.counts import open_counts
 from neuralNMF.io.dataset_writer import DatasetWriter
 from neuralNMF.io.tables import write_table
 from neuralNMF.io.unchanged import checksum_of
-from neuralNMF.options import INPUT
 
 logger = logging.getLogger(__name__)
 
@@ -79,20 +83,13 @@ def build_dataset(
             for spec in inputs
         }
         genes, columns = common_genes(readers)
-        filtered = [
-            first_pass(
-                OpenedInput(
-                    name,
-                    reader,
-                    columns[name],
-                    chunk_cells,
-                    progress,
-                    _batches(reader, name, options.batch),
-                ),
-                options.min_counts,
-            )
-            for name, reader in readers.items()
-        ]
+        filtered = []
+        for name, reader in readers.items():
+            batches, cells = batches_of(reader, name, options.batch), range(reader.shape[0])
+            opened = OpenedInput(name, reader, columns[name], chunk_cells, progress, batches, cells)
+            filtered.append(first_pass(opened, options.min_counts))
+            kept, largest = int(filtered[-1].kept.sum()), float(filtered[-1].totals.max())
+            check_some_kept(name, kept, largest, options.min_counts)
         table, dropped = choose_genes(genes, filtered, options, lists)
         dropped["cells_min_counts"] = sum(int((~each.kept).sum()) for each in filtered)
         # For whoever asks later what a model was made of.
@@ -101,13 +98,6 @@ def build_dataset(
     write_table(table, genes_table or output.parent / "genes.tsv", digits=None)
     logger.info("%s: %d cells x %d genes, %d non-zero", output, *summary.shape, summary.nnz)
     return summary
-
-
-def _batches(reader: CountsReader, name: str, column: str | None) -> np.ndarray:
-    """The batch of each cell of an input, (N,); "" where there are none."""
-    if column in (None, INPUT):
-        return np.full(reader.shape[0], name if column == INPUT else "")
-    return batch_of_cells(reader.obs, str(column))
 
 
 def _write(
@@ -122,40 +112,12 @@ def _write(
     chosen = np.flatnonzero(table["selected"] != "")
     nnz = int(table["n_cells"].to_numpy()[chosen].sum())
     with DatasetWriter(output, chosen.size, nnz) as writer:
-        parts = [_append(writer, each, chosen) for each in inputs]
+        parts = [append_cells(writer, each, chosen) for each in inputs]
         cells = sum(len(part.obs) for part in parts)
-        before = sum(each.statistics.cells for each in inputs)
+        before = sum(each.counted.statistics.cells for each in inputs)
         dropped = dropped | {"cells_empty": before - cells}
-        if not cells:
-            raise InputError(
-                f"No cell has a count in the {chosen.size} selected genes: loosen the gene lists."
-            )
-        var = _var(table.iloc[chosen], before, cells)
+        check_some_cells(cells, chosen.size)
+        var = var_of(table.iloc[chosen], before, cells)
         notes = {"options": options.plain(), "dropped": dropped, "inputs": checksums}
-        writer.finish(join_obs(parts), var, notes)
+        writer.finish(join_obs(parts, suffixes=len(parts) > 1), var, notes)
     return DatasetSummary(shape=(cells, chosen.size), nnz=nnz, dropped=dropped)
-
-
-def _append(writer: DatasetWriter, each: FilteredInput, chosen: np.ndarray) -> InputCells:
-    """Write an input's cells that are not empty on the chosen genes, and tell which they are."""
-    numbers, sums = [], []
-    for number, counts in each.chunks(chosen, "write"):
-        total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
-        writer.append(counts[total > 0])
-        numbers.append(number[total > 0])
-        sums.append(total[total > 0])
-    written = np.concatenate(numbers)
-    empty = int(each.kept.sum()) - written.size
-    logger.info("%s: %d cells empty on the selected genes, dropped", each.name, empty)
-    obs = each.opened.reader.obs.iloc[written]
-    return InputCells(each.name, obs, each.totals[written], np.concatenate(sums))
-
-
-def _var(table: pd.DataFrame, before: int, cells: int) -> pd.DataFrame:
-    """``var`` of the data set: its moments, from over the cells `before` to over those kept."""
-    var = table.drop(columns="dropped").set_index(pd.Index(table["gene_id"].to_numpy()))
-    square = (var["variance"] + var["mean"] ** 2) * before / cells
-    var["mean"] *= before / cells
-    var["variance"] = np.maximum(square - var["mean"] ** 2, 0.0)
-    var["selected"] = var["selected"].astype("category")
-    return var

@@ -2,17 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
+from neuralNMF.dataset.gene_statistics import CountedInput, pooled
 from neuralNMF.dataset.match_genes import match_genes
 from neuralNMF.dataset.options import DatasetOptions
 from neuralNMF.dataset.passes import FilteredInput
-from neuralNMF.dataset.pearson import PearsonResiduals
-from neuralNMF.dataset.seurat_v3 import StandardizedCounts, usual_variance
-from neuralNMF.dataset.variable_genes import GeneVariance, most_variable, within_batches
+from neuralNMF.dataset.variable_genes import most_variable
+from neuralNMF.dataset.ways import Way, statistics_of_batches, ways_to_vary
 from neuralNMF.errors import InputError
 from neuralNMF.io.gene_lists import read_gene_list
 from neuralNMF.options import GENE_LISTS
@@ -26,6 +26,61 @@ def read_lists(options: DatasetOptions) -> dict[str, list[str]]:
     """Read the gene lists that were given, by the names of their options."""
     lists = {what: read_gene_list(getattr(options, what)) for what in GENE_LISTS}
     return {what: names for what, names in lists.items() if names}
+
+
+@dataclass(frozen=True)
+class GeneChoice:
+    """The common genes on their way into the data set.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``gene_id``, ``symbol``, ``mean``, ``variance``, ``n_cells`` of the M genes; with batches
+        also ``n_batches``.
+    reasons : ndarray of str, (M,)
+        Why a gene is dropped, '' where it passed the filters.
+    included : ndarray of bool, (M,)
+        The genes that are in in any case.
+    ways : list of Way
+        By what variable genes are found; empty where none are asked for.
+    """
+
+    table: pd.DataFrame
+    reasons: np.ndarray
+    included: np.ndarray
+    ways: list[Way]
+
+    @property
+    def passed(self) -> np.ndarray:
+        """The numbers of the genes that passed the filters."""
+        return np.flatnonzero(self.reasons == "")
+
+    def finish(self, variable_genes: int | None) -> tuple[pd.DataFrame, dict[str, int]]:
+        """Choose the variable genes, so many, after the ways have seen all cells.
+
+        Returns
+        -------
+        table : DataFrame
+            The M genes with their statistics, ``selected`` (why a gene is in) and ``dropped`` (why
+            it is not).
+        dropped : dict of str to int
+            Number of genes dropped for each reason.
+        """
+        passed, included, reasons = self.passed, self.included, self.reasons.copy()
+        selected = np.full(len(self.table), "", dtype=object)
+        score = np.full(len(self.table), np.nan)
+        if variable_genes is None:
+            selected[passed] = "all"
+            selected[passed[included[passed]]] = "included"
+        else:
+            variances = np.stack([way.variance() for way in self.ways])
+            score[passed] = np.mean(variances, axis=0)
+            selected[passed[included[passed]]] = "included"
+            selected[passed[most_variable(variances, variable_genes)]] = "variable"
+            reasons[passed[selected[passed] == ""]] = "not variable"
+        table = self.table.copy()
+        table.insert(table.columns.get_loc("n_cells") + 1, "variable_score", score)
+        return table.assign(selected=selected, dropped=reasons), _count(reasons)
 
 
 def choose_genes(
@@ -49,11 +104,47 @@ def choose_genes(
 
     Returns
     -------
-    table : DataFrame
-        The M genes with their statistics, ``selected`` (why a gene is in) and ``dropped`` (why it
-        is not).
-    dropped : dict of str to int
-        Number of genes dropped for each reason.
+    table, dropped
+        As `GeneChoice.finish` gives them.
+
+    Raises
+    ------
+    InputError
+        As `filter_genes`.
+    """
+    choice = filter_genes(genes, [each.counted for each in inputs], options, lists)
+    see(choice, inputs)
+    return choice.finish(options.variable_genes)
+
+
+def see(choice: GeneChoice, inputs: Sequence[FilteredInput]) -> None:
+    """Show all cells of some inputs to the ways by which variable genes are found."""
+    for way in choice.ways:
+        for each in inputs:
+            if each.name in way.inputs:
+                for cells, counts in each.chunks(choice.passed, "variable genes"):
+                    way.add(each.opened.batches[cells], counts)
+
+
+def filter_genes(
+    genes: pd.DataFrame,
+    inputs: Sequence[CountedInput],
+    options: DatasetOptions,
+    lists: dict[str, list[str]],
+) -> GeneChoice:
+    """Filter genes by lists and by the number of cells that express them.
+
+    Parameters
+    ----------
+    genes, options, lists
+        As `choose_genes` takes them.
+    inputs : sequence of CountedInput
+        Statistics of the same genes.
+
+    Returns
+    -------
+    GeneChoice
+        Variable genes are yet to be found in it, where they are asked for.
 
     Raises
     ------
@@ -70,41 +161,20 @@ def choose_genes(
         raise InputError(
             f"No gene is left of {len(genes)} ({counts}): loosen min_cells or the gene lists."
         )
-    selected = np.full(len(genes), "", dtype=object)
-    score = np.full(len(genes), np.nan)
-    if options.variable_genes is None:
-        selected[passed] = "all"
-        selected[passed[included[passed]]] = "included"
-    else:
-        variances = _variances(inputs, passed, options)
-        score[passed] = np.mean(variances, axis=0)
-        selected[passed[included[passed]]] = "included"
-        selected[passed[most_variable(variances, options.variable_genes)]] = "variable"
-        reasons[passed[selected[passed] == ""]] = "not variable"
     table = genes.assign(
         mean=statistics.mean(),
         variance=statistics.variance(),
         n_cells=statistics.n_cells,
-        variable_score=score,
         **_expressing(inputs),
-        selected=selected,
-        dropped=reasons,
     )
-    return table, _count(reasons)
+    return GeneChoice(table, reasons, included, ways_to_vary(inputs, passed, options))
 
 
-def _batches(inputs: Sequence[FilteredInput]) -> dict[str, GeneStatistics]:
-    """Statistics of the genes in each batch, over all inputs; by "", of cells without one."""
-    parts: dict[str, list[GeneStatistics]] = {}
-    for each in inputs:
-        for name, statistics in each.parts.items():
-            parts.setdefault(name, []).append(statistics)
-    return {name: pooled(those) for name, those in parts.items()}
-
-
-def _expressing(inputs: Sequence[FilteredInput]) -> dict[str, np.ndarray]:
+def _expressing(inputs: Sequence[CountedInput]) -> dict[str, np.ndarray]:
     """How many batches express each gene, (M,), where there are batches."""
-    found = [statistics.n_cells > 0 for name, statistics in _batches(inputs).items() if name]
+    found = [
+        statistics.n_cells > 0 for name, statistics in statistics_of_batches(inputs).items() if name
+    ]
     return {"n_batches": np.sum(found, axis=0)} if found else {}
 
 
@@ -122,61 +192,6 @@ def _filter(
     reasons[(reasons == "") & (n_cells < min_cells) & ~included] = "min_cells"
     reasons[listed.get("exclude", no_gene)] = "excluded"
     return reasons, included
-
-
-def _variances(
-    inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
-) -> np.ndarray:
-    """By what variable genes are found, (rows, genes that passed).
-
-    A row is that of an input; with batches there is one, of what varies within them.
-    """
-    if options.variable_genes is not None and options.variable_genes > passed.size:
-        logger.warning(
-            "%d variable genes asked for, all %d genes that passed the filters are taken",
-            options.variable_genes,
-            passed.size,
-        )
-    if options.batch is not None:
-        return _variance(inputs, passed, options)[None]
-    return np.stack([_variance([each], passed, options) for each in inputs])
-
-
-def _variance(
-    inputs: Sequence[FilteredInput], passed: np.ndarray, options: DatasetOptions
-) -> np.ndarray:
-    """The variance of each gene within the batches of some inputs, (genes that passed,)."""
-    parts = _batches(inputs)
-    found = _gene_variances(parts, passed, options, ", ".join(each.name for each in inputs))
-    for each in inputs:
-        for cells, counts in each.chunks(passed, "variable genes"):
-            names = each.opened.batches[cells]
-            for name, variance in found.items():
-                own = names == name
-                if own.any():
-                    variance.add(counts if own.all() else counts[own])
-    variances = [variance.variance() for variance in found.values()]
-    return within_batches(variances, [statistics.cells for statistics in parts.values()])
-
-
-def _gene_variances(
-    parts: dict[str, GeneStatistics], passed: np.ndarray, options: DatasetOptions, name: str
-) -> dict[str, GeneVariance]:
-    """The way that is asked for, by batch, yet to see the counts of the genes that passed."""
-    cells = np.array([statistics.cells for statistics in parts.values()])
-    if options.variable_genes_by == "pearson":
-        theta, number = options.hvg_theta, int(cells.sum())
-        return {
-            batch: PearsonResiduals(statistics.sums[passed], statistics.cells, theta, number)
-            for batch, statistics in parts.items()
-        }
-    sums = np.stack([statistics.sums[passed] for statistics in parts.values()])
-    squares = np.stack([statistics.squares[passed] for statistics in parts.values()])
-    usual = usual_variance(sums, squares, cells, name)
-    return {
-        batch: StandardizedCounts(sums[row], squares[row], int(cells[row]), usual)
-        for row, batch in enumerate(parts)
-    }
 
 
 def _count(reasons: np.ndarray) -> dict[str, int]:

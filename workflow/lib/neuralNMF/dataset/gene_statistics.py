@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,6 +49,27 @@ class GeneStatistics:
     def variance(self) -> np.ndarray:
         """Variance over all cells (divided by their number), (M,)."""
         return np.maximum(self.squares / max(self.cells, 1) - self.mean() ** 2, 0.0)
+
+
+@dataclass(frozen=True)
+class CountedInput:
+    """What is known of an input after its cells were counted.
+
+    Attributes
+    ----------
+    name : str
+        Of the input.
+    parts : dict of str to GeneStatistics
+        Of the genes over the kept cells of each batch; over all, by "", where there are no batches.
+    """
+
+    name: str
+    parts: dict[str, GeneStatistics]
+
+    @property
+    def statistics(self) -> GeneStatistics:
+        """Over all kept cells."""
+        return pooled(self.parts.values())
 
 
 def pooled(parts: Iterable[GeneStatistics]) -> GeneStatistics:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,21 @@ from pandas.api.types import union_categoricals
 
 from neuralNMF.dataset.options import InputSpec
 from neuralNMF.errors import InputError
-from neuralNMF.io.counts import CountsReader
 from neuralNMF.options import TAKEN
 
 logger = logging.getLogger(__name__)
+
+
+class NamedGenes(Protocol):
+    """What has genes with names, such as a reader of counts."""
+
+    @property
+    def gene_ids(self) -> np.ndarray:
+        """Their ids, (M,)."""
+
+    @property
+    def gene_symbols(self) -> np.ndarray:
+        """Their names for people, (M,)."""
 
 
 class InputCells(NamedTuple):
@@ -47,13 +58,13 @@ def check_names(inputs: Sequence[InputSpec]) -> None:
 
 
 def common_genes(
-    readers: Mapping[str, CountsReader],
+    readers: Mapping[str, NamedGenes],
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Find the genes that all inputs have, by their ids or, where they share none, by symbols.
 
     Parameters
     ----------
-    readers : mapping of str to CountsReader
+    readers : mapping of str to NamedGenes
         The inputs by name.
 
     Returns
@@ -91,7 +102,7 @@ def common_genes(
         first_of = known.drop_duplicates()
         places = np.flatnonzero(~known.duplicated())
         columns[name] = places[first_of.get_indexer(common)]
-        genes = reader.shape[1]
+        genes = reader.gene_ids.size
         if genes > common.size:
             missing = genes - common.size
             logger.info("%s: %d of %d genes are not in all inputs, dropped", name, missing, genes)
@@ -107,8 +118,10 @@ def _shared(names: Sequence[pd.Index]) -> pd.Index:
     return common
 
 
-def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
+def join_obs(parts: Sequence[InputCells], *, suffixes: bool) -> pd.DataFrame:
     """Put the cells' tables of all inputs below each other: ``obs`` of the data set.
+
+    With `suffixes` a barcode gets the name of its input.
 
     Columns of the user's that have a name in `TAKEN` get the prefix ``input_``; categories of
     several inputs are united; cells of an input without a column have it missing.
@@ -128,7 +141,7 @@ def join_obs(parts: Sequence[InputCells]) -> pd.DataFrame:
     names = [part.name for part in parts]
     sizes = [len(table) for table in tables]
     barcodes = np.concatenate([table.index.to_numpy(dtype=object) for table in tables])
-    if len(parts) > 1:
+    if suffixes:
         suffix = np.repeat(np.array([f"-{name}" for name in names], dtype=object), sizes)
         barcodes = barcodes + suffix
     index = pd.Index(barcodes, dtype=object)

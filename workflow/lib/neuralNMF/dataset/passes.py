@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-from neuralNMF.dataset.gene_statistics import GeneStatistics, pooled
+from neuralNMF.batches.factors import batch_of_cells
+from neuralNMF.dataset.gene_statistics import CountedInput, GeneStatistics
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
+from neuralNMF.options import INPUT
 from neuralNMF.progress import bar
 
 logger = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ class OpenedInput:
         Whether to show progress bars.
     batches : ndarray of str, (N,)
         The batch of each cell, "" of one without.
+    cells : range
+        Which of the input's cells are read; N of them, counted from the first of these.
     """
 
     name: str
@@ -41,14 +46,20 @@ class OpenedInput:
     chunk_cells: int
     progress: bool
     batches: np.ndarray
+    cells: range
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """The user's columns of these cells."""
+        return self.reader.obs.iloc[self.cells.start : self.cells.stop]
 
     def chunks(self, what: str) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """All cells and genes, chunk by chunk; `what` the pass is for stands at its bar."""
-        total = self.reader.shape[0]
+        """These cells and all genes, chunk by chunk; `what` it is for stands at its bar."""
+        first, past = self.cells.start, self.cells.stop
         title = f"{self.name}: {what}"
-        with bar(title, "cell", total, shown=self.progress) as cells:
-            for start, counts in self.reader.chunks(self.chunk_cells):
-                yield start, counts
+        with bar(title, "cell", past - first, shown=self.progress) as cells:
+            for start, counts in self.reader.chunks(self.chunk_cells, first, past):
+                yield start - first, counts
                 cells.update(counts.shape[0])
 
 
@@ -64,17 +75,14 @@ class FilteredInput:
         Counts of each cell over all genes of the input.
     kept : ndarray of bool, (N,)
         The cells with enough counts.
-    statistics : GeneStatistics
-        Of the common genes, over the kept cells.
-    parts : dict of str to GeneStatistics
-        The same over the kept cells of each batch; over all, by "", where there are no batches.
+    counted : CountedInput
+        Statistics of the common genes, over the kept cells.
     """
 
     opened: OpenedInput
     totals: np.ndarray
     kept: np.ndarray
-    statistics: GeneStatistics
-    parts: dict[str, GeneStatistics]
+    counted: CountedInput
 
     @property
     def name(self) -> str:
@@ -110,10 +118,10 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     Raises
     ------
     InputError
-        No cell has that many counts, or a value is no count.
+        A value is no count.
     """
     parts = {str(name): GeneStatistics(opened.columns.size) for name in np.unique(opened.batches)}
-    totals = np.zeros(opened.reader.shape[0])
+    totals = np.zeros(len(opened.cells))
     for start, counts in opened.chunks("genes"):
         total = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
         totals[start : start + total.size] = total
@@ -123,13 +131,24 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
             if own.any():
                 statistics.add(counts[own][:, opened.columns])
     kept = totals >= min_counts
-    if not kept.any():
-        raise InputError(
-            f"No cell of the input '{opened.name}' has {min_counts} counts, the largest has "
-            f"{totals.max():.0f}: lower min_counts."
-        )
     dropped = (~kept).sum()
     logger.info(
         "%s: %d of %d cells under %d counts, dropped", opened.name, dropped, kept.size, min_counts
     )
-    return FilteredInput(opened, totals, kept, pooled(parts.values()), parts)
+    return FilteredInput(opened, totals, kept, CountedInput(opened.name, parts))
+
+
+def check_some_kept(name: str, kept: int, largest: float, min_counts: int) -> None:
+    """Raise InputError where no cell of an input has enough counts; `largest`: the most it has."""
+    if not kept:
+        raise InputError(
+            f"No cell of the input '{name}' has {min_counts} counts, the largest has "
+            f"{largest:.0f}: lower min_counts."
+        )
+
+
+def batches_of(reader: CountsReader, name: str, column: str | None) -> np.ndarray:
+    """The batch of each cell of an input, (N,); "" where there are none."""
+    if column in (None, INPUT):
+        return np.full(reader.shape[0], name if column == INPUT else "")
+    return batch_of_cells(reader.obs, str(column))

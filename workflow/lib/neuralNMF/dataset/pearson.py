@@ -4,8 +4,12 @@ Variance of the clipped analytic Pearson residuals (Lause, Berens & Kobak 2021, 
 22:258), with the choices of scanpy.experimental.pp.highly_variable_genes.
 """
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
+
+from neuralNMF.dataset.order_free import OrderFreeSums
 
 BLOCK = 1 << 22  # residuals held at once: 32 MiB
 
@@ -35,10 +39,12 @@ class PearsonResiduals:
     ) -> None:
         self.share = gene_sums / max(gene_sums.sum(), 1.0)
         self.cells, self.theta = cells, theta
-        self.clip = np.sqrt(cells if of_all is None else of_all)
-        self.sums = np.zeros(gene_sums.size)
-        self.squares = np.zeros(gene_sums.size)
-        self.totals: dict[int, int] = {}  # cells of each total count
+        number = cells if of_all is None else of_all
+        self.clip = np.sqrt(number)
+        # A residual less that of a zero is at most twice the limit, of each cell.
+        self.sums = OrderFreeSums(gene_sums.size, 2 * number * float(self.clip))
+        self.squares = OrderFreeSums(gene_sums.size, float(number) ** 2)
+        self.totals: dict[float, int] = {}  # cells of each total count
 
     def add(self, counts: sp.csr_matrix) -> None:
         """Take in a chunk of counts (n, M) of the same genes."""
@@ -50,14 +56,27 @@ class PearsonResiduals:
         residual = np.clip((counts.data - mu) / scale, -self.clip, self.clip)
         zero = np.clip(-mu / scale, -self.clip, self.clip)  # what `variance` counts for it
         genes = self.share.size
-        self.sums += np.bincount(counts.indices, residual - zero, genes)
-        self.squares += np.bincount(counts.indices, residual**2 - zero**2, genes)
+        self.sums.add(np.bincount(counts.indices, residual - zero, genes))
+        self.squares.add(np.bincount(counts.indices, residual**2 - zero**2, genes))
+
+    def seen(self) -> dict[str, Any]:
+        """What of the counts was seen, for `merge`."""
+        totals = np.array(sorted(self.totals), dtype=np.float64)
+        cells = np.array([self.totals[total] for total in totals], dtype=np.int64)
+        return {"bins": [self.sums.bins, self.squares.bins], "totals": totals, "cells": cells}
+
+    def merge(self, seen: dict[str, Any]) -> None:
+        """Take in what another one saw of other cells."""
+        for own, bins in zip((self.sums, self.squares), seen["bins"], strict=True):
+            own.bins += bins
+        for total, cells in zip(seen["totals"].tolist(), seen["cells"].tolist(), strict=True):
+            self.totals[total] = self.totals.get(total, 0) + cells
 
     def variance(self) -> np.ndarray:
         """Variance of the residuals, (M,); 0 for a gene without counts."""
         total = np.array(sorted(self.totals), dtype=np.float64)
         number = np.array([self.totals[value] for value in total], dtype=np.float64)
-        sums, squares = self.sums.copy(), self.squares.copy()
+        sums, squares = self.sums.total(), self.squares.total()
         step = max(1, BLOCK // self.share.size)
         for start in range(0, total.size, step):
             mu = np.outer(total[start : start + step], self.share)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -94,25 +95,41 @@ class StandardizedCounts:
     ) -> None:
         if usual is None:
             usual = usual_variance(gene_sums[None], gene_squares[None], np.array([cells]))
-        self.cells = cells
+        self.cells, self.usual = cells, usual
         self.mean = gene_sums / max(cells, 1)
-        self.varies, self.scale = usual.varies, usual.scale
-        self.clip = self.scale * np.sqrt(usual.cells) + self.mean
+        self.clip = usual.scale * np.sqrt(usual.cells) + self.mean
+        # Whole numbers, so their order does not matter; clipped counts are counted.
         self.sums = np.zeros(gene_sums.size)
         self.squares = np.zeros(gene_sums.size)
+        self.clipped = np.zeros(gene_sums.size, np.int64)
 
     def add(self, counts: sp.csr_matrix) -> None:
         """Take in a chunk of counts (n, M) of the same genes."""
         genes = self.sums.size
-        clipped = np.minimum(counts.data.astype(np.float64), self.clip[counts.indices])
-        self.sums += np.bincount(counts.indices, clipped, genes)
-        self.squares += np.bincount(counts.indices, clipped**2, genes)
+        data = counts.data.astype(np.float64)
+        above = data > self.clip[counts.indices]
+        self.clipped += np.bincount(counts.indices[above], minlength=genes)
+        data[above] = 0.0
+        self.sums += np.bincount(counts.indices, data, genes)
+        self.squares += np.bincount(counts.indices, data**2, genes)
+
+    def seen(self) -> dict[str, Any]:
+        """What of the counts was seen, for `merge`."""
+        return {"sums": self.sums, "squares": self.squares, "clipped": self.clipped}
+
+    def merge(self, seen: dict[str, Any]) -> None:
+        """Take in what another one saw of other cells."""
+        self.sums += seen["sums"]
+        self.squares += seen["squares"]
+        self.clipped += seen["clipped"]
 
     def variance(self) -> np.ndarray:
         """Variance of the standardized counts, (M,); 0 for a gene whose counts do not vary."""
-        squares = self.cells * self.mean**2 + self.squares - 2 * self.sums * self.mean
-        variance = squares / (max(self.cells - 1, 1) * self.scale**2)
-        return np.where(self.varies, np.maximum(variance, 0.0), 0.0)
+        sums = self.sums + self.clipped * self.clip
+        of_squares = self.squares + self.clipped * self.clip**2
+        squares = self.cells * self.mean**2 + of_squares - 2 * sums * self.mean
+        variance = squares / (max(self.cells - 1, 1) * self.usual.scale**2)
+        return np.where(self.usual.varies, np.maximum(variance, 0.0), 0.0)
 
 
 def variance_trend(mean: np.ndarray, variance: np.ndarray, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The most variable genes of one or several inputs, and what each way to find them offers."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +12,16 @@ class GeneVariance(Protocol):
 
     def add(self, counts: sp.csr_matrix) -> None:
         """Take in a chunk of counts (n, M); every chunk has the same genes."""
+
+    def seen(self) -> dict[str, Any]:
+        """What of the counts was seen, arrays and lists of them, for `merge`."""
+
+    def merge(self, seen: dict[str, Any]) -> None:
+        """Take in what another one with the same settings saw of other cells.
+
+        The variance is that of one which saw all of them, to the last digit, in whatever order and
+        by however many they were seen (in the same chunks).
+        """
 
     def variance(self) -> np.ndarray:
         """Variance of each gene after all chunks, (M,), whatever the genes' means; never NaN."""

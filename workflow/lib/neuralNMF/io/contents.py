@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,6 +55,23 @@ class Contents:
     where: str = ""
     layers: list[str] | None = None
     feature_types: np.ndarray | None = None
+
+
+def refuse_ranges(path: Path, kind: str) -> NoReturn:
+    """Raise InputError for a file that has to be read whole, where ranges of cells are asked for.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    kind : str
+        What it is, for the message.
+    """
+    raise InputError(
+        f"'{path}' is {kind}, which is read whole and sorted by cell, so that its cells cannot be "
+        "shared out: ask for no more `parts` than there are inputs, or write it as .h5ad with X as "
+        "CSR (`adata.X = adata.X.tocsr()`)."
+    )
 
 
 def check_range(path: Path, indices: np.ndarray, size: int, what: str) -> None:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 from neuralNMF.errors import InputError
 from neuralNMF.io.checksums import check_whole
-from neuralNMF.io.contents import Contents
+from neuralNMF.io.contents import Contents, refuse_ranges
 from neuralNMF.io.faults import readable
 from neuralNMF.io.first_bytes import head_of, refuse_other
 from neuralNMF.io.genes import gene_columns
@@ -74,13 +74,17 @@ class CountsReader:
         obs = contents.obs if contents.obs is not None else pd.DataFrame(index=self.barcodes)
         self.obs = obs.set_axis(self.barcodes, axis=0)
 
-    def chunks(self, cells: int) -> Iterator[tuple[int, sp.csr_matrix]]:
-        """Read all cells in turn.
+    def chunks(
+        self, cells: int, first: int = 0, past: int | None = None
+    ) -> Iterator[tuple[int, sp.csr_matrix]]:
+        """Read all cells in turn, or a range of them.
 
         Parameters
         ----------
         cells : int
             How many at once.
+        first, past : int
+            The first cell, and the one past the last; None for all that follow.
 
         Yields
         ------
@@ -94,8 +98,9 @@ class CountsReader:
         InputError
             A value is no count: not a number, not finite, negative or fractional.
         """
-        for start in range(0, self.shape[0], cells):
-            yield start, self.read(start, min(start + cells, self.shape[0]))
+        past = self.shape[0] if past is None else past
+        for start in range(first, past, cells):
+            yield start, self.read(start, min(start + cells, past))
 
     def read(self, start: int, stop: int) -> sp.csr_matrix:
         """Read and check cells `start` to `stop`: (stop - start, M), as `chunks` gives them."""
@@ -175,7 +180,11 @@ class CountsReader:
 
 
 def open_counts(
-    path: str | Path, layer: str | None = None, *, temporary: str | Path | None = None
+    path: str | Path,
+    layer: str | None = None,
+    *,
+    temporary: str | Path | None = None,
+    by_range: bool = False,
 ) -> CountsReader:
     """Open counts of any known format: the format is told by the contents, not by the name.
 
@@ -189,6 +198,9 @@ def open_counts(
     temporary : str, Path or None
         Folder for the 20 bytes a non-zero that text and CSC matrices are sorted in by cell; by
         default the system's temporary folder.
+    by_range : bool
+        Whether only a range of the cells is to be read, so that a file that has to be read whole
+        and sorted first is refused.
 
     Returns
     -------
@@ -204,20 +216,25 @@ def open_counts(
     before = state_of(path)
     if path.is_dir():
         if is_zarr(path):
-            return _reader(path, read_zarr(path, layer, temporary), before)
+            return _reader(path, read_zarr(path, layer, temporary, by_range=by_range), before)
         _refuse_layer(path, layer)
+        if by_range:
+            refuse_ranges(path, "a MatrixMarket folder")
         return _reader(path, read_mtx(path, temporary), before)
     if is_hdf5(path):
         with readable(path):
             check_whole(path)
         file = open_hdf5(path)
         try:
-            return _reader(path, _read_hdf5(path, file, layer, temporary), before)
+            contents = _read_hdf5(path, file, layer, temporary, by_range=by_range)
+            return _reader(path, contents, before)
         except BaseException:
             file.close()
             raise
     refuse_other(path, head_of(path))
     _refuse_layer(path, layer)
+    if by_range:
+        refuse_ranges(path, "text")
     read_text = read_mtx if is_mtx(path) else read_text_table
     return _reader(path, read_text(path, temporary), before)
 
@@ -232,14 +249,19 @@ def _reader(path: Path, contents: Contents, before: State) -> CountsReader:
 
 
 def _read_hdf5(
-    path: Path, file: h5py.File, layer: str | None, temporary: str | Path | None
+    path: Path,
+    file: h5py.File,
+    layer: str | None,
+    temporary: str | Path | None,
+    *,
+    by_range: bool,
 ) -> Contents:
     with readable(path):
         anndata = ("obs" in file and "var" in file) or "mod" in file
         loom = is_loom(file)
         version3 = isinstance(file.get("matrix"), h5py.Group)
     if anndata:
-        return read_h5ad(path, file, layer, temporary)
+        return read_h5ad(path, file, layer, temporary, by_range=by_range)
     if loom:
         return read_loom(path, file, layer)
     if version3:

@@ -21,9 +21,13 @@ from neuralNMF.io.dataset_writer import DatasetWriter, write_dataset
 from neuralNMF.io.elements import read_elem, read_table
 from neuralNMF.io.faults import BROKEN
 from neuralNMF.io.stored_counts import StoredCounts
+from neuralNMF.io.stored_parts import StoredParts, read_parts
 from neuralNMF.team import ALONE, Team
 
 __all__ = ["Dataset", "DatasetWriter", "held_dataset", "open_dataset", "write_dataset"]
+
+
+Stored = StoredCounts | StoredParts
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class Share:
 class Dataset:
     """An opened ``dataset.h5ad``, or a data set in memory, or a range of the cells of one.
 
-    No file stays open, apart from the map once it is asked for.
+    Whether the counts lie in that file or in several beside it makes no difference. No file stays
+    open, apart from the map once it is asked for.
 
     Attributes
     ----------
@@ -65,8 +70,9 @@ class Dataset:
         One row a gene; its index: the gene ids.
     indptr : ndarray of int64, (N + 1,)
         Where each cell begins among the non-zero counts; of a range of cells it begins above zero.
-    stored : StoredCounts or None
-        The non-zero counts and their genes in the file; None of a data set in memory.
+    stored : StoredCounts, StoredParts or None
+        The non-zero counts and their genes in the file, or in its parts; None of a data set in
+        memory.
     notes : dict
         How it was made (``uns["dataset"]``): ``options``, how much each filter ``dropped``, and
         the size and CRC-32 of each of the ``inputs``.
@@ -80,7 +86,7 @@ class Dataset:
     obs: pd.DataFrame
     var: pd.DataFrame
     indptr: np.ndarray
-    stored: StoredCounts | None = None
+    stored: Stored | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     share: Share | None = None
     _held: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
@@ -147,8 +153,9 @@ class Dataset:
 
     def fingerprint(self) -> int:
         """A CRC-32 of the whole file, from the checksums in it; of its counts where it has none."""
-        if self.stored is not None and self.stored.sums is not None:
-            return zlib.crc32(self.stored.sums.sums.tobytes())
+        known = None if self.stored is None else self.stored.fingerprint()
+        if known is not None:
+            return known
         indices, data = self.map()
         return zlib.crc32(data.data, zlib.crc32(indices.data, zlib.crc32(self.indptr.data)))
 
@@ -157,7 +164,7 @@ class Dataset:
         if self.stored is not None:
             self.stored.release()
 
-    def _in_file(self) -> StoredCounts:
+    def _in_file(self) -> Stored:
         assert self.stored is not None
         return self.stored
 
@@ -221,7 +228,7 @@ def open_dataset(path: str | Path, choose: Choose | None = None, team: Team = AL
     Raises
     ------
     InputError
-        The file is missing or damaged, or was not laid out by this library.
+        The file or one of its parts is missing or damaged, or was not laid out by this library.
     """
     path = Path(path)
     if not path.is_file():
@@ -245,27 +252,26 @@ def _open(
 ) -> Dataset:
     group = file["X"]
     stored = {name: group[name] for name in ("data", "indices", "indptr")}
-    wanted = {"data": np.float32, "indices": np.int32}
+    parts = read_parts(path, file)
     cells, genes = (int(size) for size in group.attrs["shape"])
     nnz = stored["data"].shape[0]
-    for name, dtype in wanted.items():
-        array = stored[name]
-        if array.dtype != dtype or array.chunks is not None:
-            raise InputError(
-                f"'{path}' holds '{name}' of X as {array.dtype}, compressed or in chunks, which "
-                "cannot be memory-mapped: make the data set again with create_dataset."
-            )
-    share, part = None, slice(0, cells)
+    if parts is None:
+        _check_can_be_mapped(path, stored)
+    share, own = None, slice(0, cells)
     if choose is not None:
         every = _map(path, stored["indptr"])
-        part = slice(*choose(every, genes))
-        share = Share(team, part.start, every)
-    obs = read_table(file["obs"], None if share is None else part)
+        own = slice(*choose(every, genes))
+        share = Share(team, own.start, every)
+    obs = read_table(file["obs"], None if share is None else own)
     var, ends = read_elem(file["var"]), stored["indptr"]
-    indptr = ends[part.start : part.stop + 1].astype(np.int64)
+    indptr = ends[own.start : own.stop + 1].astype(np.int64)
+    held = (cells, nnz)
+    if parts is not None:
+        held = sum(part.cells for part in parts), sum(part.nnz for part in parts)
     if (
         (len(obs), len(var), stored["indices"].shape) != (indptr.size - 1, genes, (nnz,))
-        or (part.stop - part.start, ends.size) != (indptr.size - 1, cells + 1)
+        or (own.stop - own.start, ends.size) != (indptr.size - 1, cells + 1)
+        or held != (cells, nnz)
         or (ends[0], ends[-1]) != (0, nnz)
         or (np.diff(indptr) < 0).any()
     ):
@@ -273,7 +279,12 @@ def _open(
             f"'{path}' has parts that do not fit together (the matrix X, obs and var): make the "
             "data set again with create_dataset."
         )
-    offsets = [stored[name].id.get_offset() or 0 for name in ("indices", "data")]
+    counts: Stored
+    if parts is None:
+        offsets = [stored[name].id.get_offset() or 0 for name in ("indices", "data")]
+        counts = StoredCounts(path, nnz, genes, offsets[0], offsets[1], sums)
+    else:
+        counts = StoredParts(path, parts, genes, (int(indptr[0]), int(indptr[-1])), sums)
     return Dataset(
         path=path,
         shape=(indptr.size - 1, genes),
@@ -281,10 +292,20 @@ def _open(
         obs=obs,
         var=var,
         indptr=indptr,
-        stored=StoredCounts(path, nnz, genes, offsets[0], offsets[1], sums),
+        stored=counts,
         notes=json.loads(file["uns/dataset"].asstr()[()]),
         share=share,
     )
+
+
+def _check_can_be_mapped(path: Path, stored: dict[str, h5py.Dataset]) -> None:
+    for name, dtype in {"data": np.float32, "indices": np.int32}.items():
+        array = stored[name]
+        if array.dtype != dtype or array.chunks is not None or array.is_virtual:
+            raise InputError(
+                f"'{path}' holds '{name}' of X as {array.dtype}, compressed, in chunks or in other "
+                "files, which cannot be memory-mapped: make the data set again with create_dataset."
+            )
 
 
 def _map(path: Path, stored: h5py.Dataset) -> np.ndarray:

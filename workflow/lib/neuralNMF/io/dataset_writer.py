@@ -127,9 +127,6 @@ class DatasetWriter:
         ValueError
             The tables do not fit the counts, or fewer non-zeros came than were announced.
         """
-        # Only here: reading a data set, which most jobs do, needs no AnnData.
-        from anndata.io import write_elem
-
         if len(obs) != self._cells or len(var) != self.genes:
             raise ValueError(
                 f"tables of {len(obs)} cells and {len(var)} genes for {self._cells} x {self.genes}"
@@ -143,23 +140,10 @@ class DatasetWriter:
         elif self._position != self.nnz:
             raise ValueError(f"{self._position} non-zeros appended, {self.nnz} announced")
         indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *self._row_nnz]))
-        # scipy refuses many operations where indptr and indices differ in type.
-        narrow = indptr[-1] <= np.iinfo(np.int32).max
-        stored = indptr.astype(np.int32) if narrow else indptr
-        self._group.create_dataset("indptr", data=stored, track_times=False)
-        self._group.attrs["encoding-type"] = "csr_matrix"
-        self._group.attrs["encoding-version"] = "0.1.0"
-        self._group.attrs["shape"] = np.array([self._cells, self.genes], dtype=np.int64)
+        write_indptr(self._group, indptr, self.genes)
         self._file.close()
         with h5py.File(self._temporary, "r+") as file:
-            file.attrs["encoding-type"] = "anndata"
-            file.attrs["encoding-version"] = "0.1.0"
-            write_elem(file, "obs", storable(obs))
-            write_elem(file, "var", storable(var))
-            for name in ("layers", "obsm", "obsp", "varm", "varp"):
-                write_elem(file, name, dict(more.get(name, {})))
-            told = {"dataset": json.dumps(info, sort_keys=True)}
-            write_elem(file, "uns", told | dict(more.get("uns", {})))
+            write_tables(file, obs, var, info, **more)
             arrays = [file["X"][name] for name in ("data", "indices")]
             starts = [array.id.get_offset() or 0 for array in arrays]
             ends = [start + 4 * array.size for start, array in zip(starts, arrays, strict=True)]
@@ -183,6 +167,38 @@ class DatasetWriter:
             self._stack.__exit__(kind, error, None)
             raise error
         self._stack.__exit__(kind, error, trace)
+
+
+def write_indptr(group: h5py.Group, indptr: np.ndarray, genes: int) -> None:
+    """Say where each cell begins (N + 1,), and that a group is a CSR matrix of so many genes."""
+    # scipy refuses many operations where indptr and indices differ in type.
+    narrow = indptr[-1] <= np.iinfo(np.int32).max
+    stored = indptr.astype(np.int32) if narrow else indptr
+    group.create_dataset("indptr", data=stored, track_times=False)
+    group.attrs["encoding-type"] = "csr_matrix"
+    group.attrs["encoding-version"] = "0.1.0"
+    group.attrs["shape"] = np.array([indptr.size - 1, genes], dtype=np.int64)
+
+
+def write_tables(
+    file: h5py.File,
+    obs: pd.DataFrame,
+    var: pd.DataFrame,
+    info: dict[str, Any],
+    **more: Mapping[str, Any],
+) -> None:
+    """Write all of a data set but X; the parameters are those of `DatasetWriter.finish`."""
+    # Only here: reading a data set, which most jobs do, needs no AnnData.
+    from anndata.io import write_elem
+
+    file.attrs["encoding-type"] = "anndata"
+    file.attrs["encoding-version"] = "0.1.0"
+    write_elem(file, "obs", storable(obs))
+    write_elem(file, "var", storable(var))
+    for name in ("layers", "obsm", "obsp", "varm", "varp"):
+        write_elem(file, name, dict(more.get(name, {})))
+    told = {"dataset": json.dumps(info, sort_keys=True)}
+    write_elem(file, "uns", told | dict(more.get("uns", {})))
 
 
 def storable(table: pd.DataFrame) -> pd.DataFrame:

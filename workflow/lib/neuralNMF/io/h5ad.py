@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.errors import InputError
-from neuralNMF.io.contents import Contents, RowSource, check_range
+from neuralNMF.io.contents import Contents, RowSource, check_range, refuse_ranges
 from neuralNMF.io.faults import readable
 from neuralNMF.io.genes import names_of_genes, type_column
 from neuralNMF.io.hdf5 import check_inside
@@ -32,7 +32,14 @@ RAW = ("raw/X", "raw.X")  # since anndata 0.7, before
 MODALITIES = ("rna", "gex", "gene_expression", "gene expression")
 
 
-def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | None) -> Contents:
+def read_h5ad(
+    path: Path,
+    root: Any,
+    layer: str | None,
+    folder: str | Path | None,
+    *,
+    by_range: bool = False,
+) -> Contents:
     """Read an AnnData file, or the one of the genes in a MuData file.
 
     Parameters
@@ -45,6 +52,8 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
         Where the counts are: None or ``X``, a layer's name, or ``raw`` for ``raw.X``.
     folder : str, Path or None
         For the temporary files that a CSC matrix is sorted in.
+    by_range : bool
+        Whether a CSC matrix is refused, since only a range of cells is to be read.
 
     Raises
     ------
@@ -77,7 +86,7 @@ def read_h5ad(path: Path, root: Any, layer: str | None, folder: str | Path | Non
         var = _filled(var, read_table(path, parts[1], uns))
     ids, symbols = names_of_genes(var.index.to_numpy(dtype=object), var)
     return Contents(
-        matrix=_rows_of(path, parts[3], (len(obs), len(var)), folder),
+        matrix=_rows_of(path, parts[3], (len(obs), len(var)), folder, by_range=by_range),
         barcodes=obs.index.to_numpy(dtype=object),
         gene_ids=ids,
         gene_symbols=symbols,
@@ -142,7 +151,12 @@ def _filled(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows_of(
-    path: Path, matrix: Any, shape: tuple[int, int], folder: str | Path | None
+    path: Path,
+    matrix: Any,
+    shape: tuple[int, int],
+    folder: str | Path | None,
+    *,
+    by_range: bool,
 ) -> RowSource:
     """Serve the rows of a matrix that is stored as CSR, CSC or dense array."""
     dense = is_array(matrix)
@@ -164,6 +178,8 @@ def _rows_of(
     if kind.startswith("csr"):
         return CompressedRows(path, matrix, shape)
     if kind.startswith("csc"):
+        if by_range:
+            refuse_ranges(path, f"CSC in '{matrix.name}'")
         indptr = check_indptr(path, matrix, shape[1], "genes")
         blocks = _csc_blocks(path, matrix, indptr, shape[0])
         counts = sort_by_cell(blocks, shape, int(indptr[-1]), folder)

@@ -1,4 +1,6 @@
-"""Files with the state of a fit: nested dictionaries and lists of numbers, texts and arrays.
+"""Files with the state of work that goes on: nested dictionaries and lists of numbers and arrays.
+
+Of a fit, in its checkpoints, and of a data set that is made in parts.
 
 A mark, the length of a JSON text, that text, and behind it the arrays as they lie in memory; then
 the checksums of all of it (`io.checksums`). The JSON text has a number in the place of each array.
@@ -63,11 +65,11 @@ def read_state(path: str | Path) -> dict[str, Any] | None:
         return None
     sums = read_checksums(path)
     if sums is None:
-        raise InputError(f"'{path}' was cut off, or is no state of a fit.")
+        raise InputError(f"'{path}' was cut off, or is no state of a fit or of a data set.")
     sums.check_start()
     with path.open("rb") as file:
         if file.read(len(_MARK)) != _MARK:
-            raise InputError(f"'{path}' is no state of a fit.")
+            raise InputError(f"'{path}' is no state of a fit or of a data set.")
         parts = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         arrays = [_read_array(file, *listed) for listed in parts["arrays"]]
     content: dict[str, Any] = _with_arrays(parts["content"], arrays)

@@ -8,6 +8,7 @@ still the one that was opened.
 
 import mmap
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ class StoredCounts:
     def read(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """Read the non-zeros ``first`` to ``last`` into memory: indices int32 and data float32."""
         indices, data = np.empty(last - first, np.int32), np.empty(last - first, np.float32)
+        self.fill(first, indices, data)
+        return indices, data
+
+    def fill(self, first: int, indices: np.ndarray, data: np.ndarray) -> None:
+        """Read the non-zeros from ``first`` on into two arrays, as many as these hold."""
         try:
             with self.path.open("rb", buffering=0) as file:
                 self._check_same(os.fstat(file.fileno()))
@@ -68,7 +74,6 @@ class StoredCounts:
         except OSError as error:
             raise self._gone(error.strerror or str(error)) from error
         self._check_genes(indices)
-        return indices, data
 
     def part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
         """The non-zeros ``first`` to ``last`` of both arrays, from the map without a copy."""
@@ -85,6 +90,10 @@ class StoredCounts:
             self._check_genes(indices[inside])
             self._unseen[number] = False
         return indices[first:last], data[first:last]
+
+    def fingerprint(self) -> int | None:
+        """A CRC-32 of the whole file, from its checksums; None where it has none."""
+        return None if self.sums is None else zlib.crc32(self.sums.sums.tobytes())
 
     def release(self) -> None:
         """Give mapped pages back to the system, where it can; the map stays valid."""

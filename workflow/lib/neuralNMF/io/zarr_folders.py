@@ -16,7 +16,9 @@ def is_zarr(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in MARKS)
 
 
-def read_zarr(folder: Path, layer: str | None, temporary: str | Path | None) -> Contents:
+def read_zarr(
+    folder: Path, layer: str | None, temporary: str | Path | None, *, by_range: bool = False
+) -> Contents:
     """Read an AnnData folder.
 
     Parameters
@@ -27,13 +29,15 @@ def read_zarr(folder: Path, layer: str | None, temporary: str | Path | None) -> 
         As `read_h5ad` has it.
     temporary : str, Path or None
         Folder for the temporary files that a CSC matrix is sorted in.
+    by_range : bool
+        As `read_h5ad` has it.
 
     Raises
     ------
     InputError
         As `open_zarr` and `read_h5ad`.
     """
-    return read_h5ad(folder, open_zarr(folder), layer, temporary)
+    return read_h5ad(folder, open_zarr(folder), layer, temporary, by_range=by_range)
 
 
 def open_zarr(folder: Path) -> Any:

@@ -97,7 +97,8 @@ def project(
             cells.append(InputCells(spec.name, obs, totals, selected))
             records.append(_record(spec.name, match, selected))
             found_in[match.genes] += 1
-    return _model(model, thetas, scales, join_obs(cells), found_in, records)
+    obs = join_obs(cells, suffixes=len(cells) > 1)
+    return _model(model, thetas, scales, obs, found_in, records)
 
 
 @dataclass(frozen=True)
