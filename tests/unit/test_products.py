@@ -13,6 +13,8 @@ from neuralNMF.cells.stream import dataset_products, sample_products
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
+from neuralNMF.kernels.cells import move_rows
+from neuralNMF.kernels.sparse import rows_times
 from neuralNMF.kernels.vectors import TILE, aligned_zeros
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.options import NORMALIZATIONS, TRANSFORMS, LayerOptions
@@ -93,10 +95,9 @@ def test_a_data_set_in_memory_and_streamed(data, normalize, transform, dtype):
     counts, dataset = data
     expected = plain(counts, normalize, transform)
     scaling = fit_scaling(dataset, normalize, transform)
-    for threads in (1, 2):
-        for held in (None, 1, 300, CELLS - 1, CELLS, 1000):
-            products = on_the_host(dataset, scaling, dtype, held, threads)
-            assert_same(products, expected, dtype)
+    for threads, held in ((1, None), (2, None), (2, 1), (1, 300), (2, CELLS - 1), (1, 1000)):
+        products = on_the_host(dataset, scaling, dtype, held, threads)
+        assert_same(products, expected, dtype)
 
 
 @pytest.mark.parametrize("held", [None, 1, 300, 450, CELLS - 1, CELLS])
@@ -162,6 +163,20 @@ def test_rows_are_shared_among_any_number_of_threads(threads):
     counts = COUNTS["sparse"]
     products = rows_products(sp.csr_matrix(counts), dtype=torch.float64, threads=Threads(threads))
     assert_same(products, counts.astype(np.float64), torch.float64)
+
+
+def test_loops_are_compiled_once_for_cells_that_may_be_written_and_that_may_not():
+    """Held ones, changed by a transform, and those of a mapped file."""
+    matrix, move = sp.csr_matrix(COUNTS["sparse"]), a_move(3, GENES)
+    theta, right = small(dtype=torch.float32)
+    compiled = []
+    for writeable in (True, False):
+        matrix.data.flags.writeable = matrix.indices.flags.writeable = writeable
+        products = rows_products(matrix)
+        products.times(right), products.move(move, theta, None)
+        compiled.append([len(loop.signatures) for loop in (rows_times, move_rows)])
+        assert matrix.data.flags.writeable == writeable
+    assert compiled[0] == compiled[1]
 
 
 def test_a_matrix_without_counts():

@@ -15,7 +15,7 @@ from neuralNMF.cells.sums import BlockSums, Totals
 from neuralNMF.kernels.cells import move_rows
 from neuralNMF.kernels.poisson import curvature_sums, hessian_sums, rate_sums
 from neuralNMF.kernels.sparse import rows_times, rows_transposed_times
-from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of
+from neuralNMF.kernels.vectors import LANES, aligned_zeros, blocks_of, read_only
 from neuralNMF.threads import Threads
 
 # Cells whose non-zeros are widened to double precision at a time.
@@ -56,7 +56,9 @@ class RowsBlock:
     sums: BlockSums
 
     def __post_init__(self) -> None:
-        self._unsigned = np.asarray(self.indices).view(np.uint32)
+        # Loops are compiled anew for arrays that may be written. A mapped file may not be: so none.
+        self._unsigned = read_only(np.asarray(self.indices).view(np.uint32))
+        self._values = read_only(np.asarray(self.data))
         self._blocks = list(pairwise(self.borders.tolist()))
 
     def times(self, right: Tensor, out: Tensor) -> None:
@@ -183,7 +185,7 @@ class RowsBlock:
 
     def _rows(self, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         """The arguments that describe the cells to every loop."""
-        return self.indptr, self._unsigned, self.data, self.scale.astype(dtype, copy=False)
+        return self.indptr, self._unsigned, self._values, self.scale.astype(dtype, copy=False)
 
     def _padded(self, right: Tensor, dtype: np.dtype) -> np.ndarray:
         """A small matrix (M, k) in the precision of the fit, its rows padded to whole vectors."""

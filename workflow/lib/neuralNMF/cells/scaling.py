@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from neuralNMF.batches.factors import Batches
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.kernels.sparse import multiply_rows
+from neuralNMF.kernels.vectors import read_only
 
 _CHUNK = 50_000
 
@@ -40,9 +41,8 @@ class BatchScale:
     ) -> None:
         """Multiply the values of the non-zeros of the cells ``start`` to ``stop``, in place."""
         rows = np.asarray(indptr, dtype=np.int64), np.asarray(indices, dtype=np.int32)
-        multiply_rows(
-            rows[0], rows[1].view(np.uint32), self.codes[start:stop], self.factors, values
-        )
+        columns = read_only(rows[1].view(np.uint32))
+        multiply_rows(rows[0], columns, self.codes[start:stop], self.factors, values)
 
     def of_cells(self, cells: np.ndarray) -> BatchScale:
         """The same for some of the cells."""

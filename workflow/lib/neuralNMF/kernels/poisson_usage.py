@@ -27,6 +27,13 @@ _DEPENDENT = 1e-14
 
 
 @inlined
+def _pad(values, padded):
+    """The first of padded (width,) = values (k,), one by one: a slice takes seconds to compile."""
+    for t in range(values.shape[0]):
+        padded[t] = values[t]
+
+
+@inlined
 def _set_rates(columns, programs, floor, usage, rates, blocks):
     """rates (L, n) = floor + usage . programs of the columns."""
     genes, width = programs.shape[1], programs.shape[2]
@@ -130,7 +137,7 @@ def poisson_usage_rows(
             for t in range(k):
                 now[t] = total * weights.sum() / mass.sum()
             for _ in range(_EM_STEPS):
-                padded[:k] = now
+                _pad(now, padded)
                 _set_rates(columns, programs, floor, padded, rates, blocks)
                 _set_pull(columns, x, programs, weights, rates, pull, blocks)
                 for t in range(k):
@@ -139,7 +146,7 @@ def poisson_usage_rows(
             if not mass[t] > 0:
                 now[t] = 0
         for _ in range(_NEWTON_STEPS):
-            padded[:k] = now
+            _pad(now, padded)
             _set_rates(columns, programs, floor, padded, rates, blocks)
             _set_pull(columns, x, programs, weights, rates, pull, blocks)
             for t in range(k):
@@ -156,7 +163,7 @@ def poisson_usage_rows(
                 for t in range(k):
                     now[t] = max(0.0, now[t] + best[t])
                 break
-            padded[:k] = best
+            _pad(best, padded)
             _set_rates(columns, programs, 0.0, padded, along, blocks)
             pushed = 0.0
             for t in range(k):

@@ -56,6 +56,13 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     return zeros
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same numbers, that may not be written through what is returned."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 class Vector(types.Type):
     """Numba's type of ``LANES`` numbers."""
 
