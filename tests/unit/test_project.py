@@ -169,21 +169,22 @@ def test_poisson_usage_is_where_scipy_ends(poisson_model, tmp_path):
 
 def test_poisson_usage_meets_the_conditions_of_a_minimum_from_any_start():
     rng = np.random.default_rng(0)
-    programs = np.zeros((2, 90, 16))
-    programs[:, :, :11] = rng.gamma(0.3, 1.0, (2, 90, 11))
+    # Three vectors wide, as the programs of the blood cells are: another width compiles anew.
+    programs = np.zeros((2, 90, 24))
+    programs[:, :, :17] = rng.gamma(0.3, 1.0, (2, 90, 17))
     programs[:, :, 4] = 0  # no mass: it is not used
     weights = np.array([0.5, 1.0])
-    usage = rng.gamma(0.5, 60.0, (40, 11))
-    x = sp.csr_matrix(rng.poisson(usage @ programs[1, :, :11].T).astype(float))
-    mass = weights @ programs.sum(1)[:, :11]
+    usage = rng.gamma(0.5, 60.0, (40, 17))
+    x = sp.csr_matrix(rng.poisson(usage @ programs[1, :, :17].T).astype(float))
+    mass = weights @ programs.sum(1)[:, :17]
     found = []
     for warm in (False, True):
-        t = rng.gamma(0.5, 60.0, (40, 11))
+        t = rng.gamma(0.5, 60.0, (40, 17))
         arrays = x.indptr, x.indices, x.data, programs, weights, mass, 1e-10
-        poisson_usage_rows(0, 40, *arrays, warm, t, blocks_of(11))
+        poisson_usage_rows(0, 40, *arrays, warm, t, blocks_of(17))
         found.append(t)
-        ratios = x.toarray()[None] / (t @ programs[:, :, :11].transpose(0, 2, 1) + 1e-10)
-        slope = mass - np.einsum("l,lnm,lmk->nk", weights, ratios, programs[:, :, :11])
+        ratios = x.toarray()[None] / (t @ programs[:, :, :17].transpose(0, 2, 1) + 1e-10)
+        slope = mass - np.einsum("l,lnm,lmk->nk", weights, ratios, programs[:, :, :17])
         assert np.abs(slope[t > 0]).max() < 1e-7 and slope[t == 0].min() > -1e-7
         assert (t[:, 4] == 0).all() and (t == 0).sum() > 40
     np.testing.assert_allclose(found[0], found[1], rtol=1e-7, atol=1e-7)

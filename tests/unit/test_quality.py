@@ -39,7 +39,7 @@ def best_of_scikit_learn(counts, rank):
     return min(errors)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_simulated_example_reaches_the_error_of_nmf_and_the_true_programs(tmp_path, seed):
     drawn = simulate(1000, 2000, 10, rng=np.random.default_rng(seed))
     write_dataset(tmp_path / "dataset.h5ad", sp.csr_matrix(drawn.counts.astype(np.float32)))
@@ -71,7 +71,8 @@ def blood(tmp_path_factory, shared_data):
     return open_dataset(path)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+# More seeds, sets and measures: benchmarks.answer.
+@pytest.mark.parametrize("seed", [0, 1])
 def test_usage_of_real_blood_cells_agrees_with_the_sorted_types(blood, seed):
     model = fit(blood, normalize="variance", seed=seed)
     lineage = agreement(model.usages[1], model.obs["lineage"], 5)

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from forks import run_snakemake
 
 ROOT = Path(__file__).parents[2]
 
 # What the workflow consists of; everything else in the checkout is for developers.
 PARTS = ("Snakefile", "config.yaml", "configs", "envs", "workflow", "profiles")
+
+SECONDS = 600  # of one run of Snakemake
 
 # Stands for every script: what each job got is in its outputs.
 STUB = """\
@@ -63,24 +66,28 @@ class Workflow:
 
     def run(self, *arguments: str | Path, config: dict | None = None, check: bool = True) -> Result:
         """Run Snakemake to the end; with `check`, a failure fails the test."""
-        command = [self.python, "-m", "snakemake", "--snakefile", self.source / "Snakefile"]
-        command += ["--directory", self.folder]
+        command = ["--snakefile", self.source / "Snakefile", "--directory", self.folder]
         if not {"--dry-run", "--lint", "--workflow-profile"} & set(arguments):
             command += ["--cores", "2"]
         command += arguments
         if config is not None:
             command += ["--configfile", self.configure(config)]
-        done = subprocess.run(
-            [*map(str, command)],
-            cwd=self.folder.parent,
-            env=clean_environment(self.folder),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            timeout=600,
-        )
-        assert not check or done.returncode == 0, done.stdout
-        return Result(done.returncode, done.stdout)
+        words, environment = [*map(str, command)], clean_environment(self.folder)
+        if self.python == Path(sys.executable):
+            status, text = run_snakemake(words, self.folder.parent, environment, SECONDS)
+        else:
+            done = subprocess.run(
+                [str(self.python), "-m", "snakemake", *words],
+                cwd=self.folder.parent,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                timeout=SECONDS,
+            )
+            status, text = done.returncode, done.stdout
+        assert not check or status == 0, text
+        return Result(status, text)
 
     def plan(self, *arguments: str | Path, config: dict | None = None) -> dict[str, int]:
         """The jobs that would run."""
@@ -90,8 +97,9 @@ class Workflow:
 def clean_environment(folder: Path) -> dict[str, str]:
     """The environment of a user who has nothing set for Snakemake or Python."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("SNAKEMAKE")}
-    for key in ("PYTHONPATH", "PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_START"):
+    for key in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTEST_CURRENT_TEST"):
         kept.pop(key, None)
+    kept.pop("COVERAGE_PROCESS_START", None)
     # Snakemake keeps copies of sources below it; tests side by side must not share them.
     return {**kept, "XDG_CACHE_HOME": str(folder.parent / ".cache")}
 

@@ -135,18 +135,24 @@ def test_a_module_needs_samples_of_the_other_workflow(real: Workflow):
     assert "Traceback" not in result.text
 
 
-@pytest.mark.parametrize("prefix", ["", "factors/"])
-def test_a_module_runs(tmp_path: Path, prefix: str):
+def test_a_module_runs(tmp_path: Path):
     (tmp_path / "theirs").mkdir()
-    workflow = importer(tmp_path / "theirs", ROOT, prefix)
+    workflow = importer(tmp_path / "theirs", ROOT, "factors/")
     workflow.run()
     assert (workflow.folder / "cells.txt").read_text() == "60"
-    assert (workflow.folder / prefix / "results/tiny/main/layer2.h5nnmf").is_file()
-    assert {path.name for path in workflow.folder.iterdir() if not path.name.startswith(".")} == (
-        {"Snakefile", "config.yaml", "cells.txt", "factors"}
-        if prefix
-        else {"Snakefile", "config.yaml", "cells.txt", "data", "results", "logs"}
-    )
+    assert (workflow.folder / "factors/results/tiny/main/layer2.h5nnmf").is_file()
+    assert there(workflow.folder) == {"Snakefile", "config.yaml", "cells.txt", "factors"}
+
+
+def test_without_a_prefix_files_lie_where_those_of_the_workflow_do(tmp_path: Path):
+    (tmp_path / "theirs").mkdir()
+    workflow = importer(tmp_path / "theirs", ROOT)
+    workflow.run("results/tiny/dataset.h5ad")
+    assert there(workflow.folder) == {"Snakefile", "config.yaml", "data", "results", "logs"}
+
+
+def there(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def test_inputs_of_a_module_with_a_prefix_have_absolute_paths(tmp_path: Path):
