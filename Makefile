@@ -11,12 +11,14 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.t
 SPECS := pyproject.toml constraints.txt
 # More workers than this gain nothing: the fits use threads of their own. Tests of one file
 # share what is made once and stay in one process.
-PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+WORKERS := -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := $(PY) $(WORKERS)
+OLDEST := .venv-oldest/bin/python
 COVERAGE := --cov --cov-report=term
 CODE := workflow tests benchmarks
 SNAKEFILES := Snakefile workflow/Snakefile workflow/rules
 
-.PHONY: help new run report test env fast unit workflow format lint docs docs-check bench clean
+.PHONY: help new run report test test-oldest env fast unit workflow format lint docs docs-check bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list the commands
@@ -39,6 +41,9 @@ test: .venv/.test  ## all tests, and how much of the library they reach
 
 fast: .venv/.test  ## tests of the library that take seconds: after each change
 	$(PYTEST) tests/unit -m "not slow" $(ARGS)
+
+test-oldest: .venv-oldest/.test  ## the tests of `make fast` on the lowest versions that pyproject.toml allows
+	$(OLDEST) $(WORKERS) tests/unit -m "not slow" $(ARGS)
 
 env: .venv/.test  ## the environment with all that the tests need
 
@@ -71,8 +76,8 @@ docs-check: .venv/.test  ## fail if docs/config.md is not what the schema says
 bench: .venv/.bench  ## all benchmarks (long); results in benchmarks/out
 	$(PY) -m benchmarks $(ARGS)
 
-clean:  ## remove the environment and the compiled loops
-	rm -rf .venv workflow/lib/neuralNMF/kernels/__pycache__
+clean:  ## remove the environments and the compiled loops
+	rm -rf .venv .venv-oldest workflow/lib/neuralNMF/kernels/__pycache__
 
 # Stamps: their time stands for the installation.
 .venv/bin/python:
@@ -91,3 +96,10 @@ clean:  ## remove the environment and the compiled loops
 .venv/.bench: $(SPECS) | .venv/bin/python
 	$(PIP) -e '.[test,bench]'
 	@touch $@ .venv/.test .venv/.run
+
+# An environment of its own, since its versions are others.
+.venv-oldest/.test: $(SPECS) tests/lowest.py
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(OLDEST) tests/lowest.py > .venv-oldest/lowest.txt
+	$(OLDEST) -m pip install --quiet --disable-pip-version-check -c .venv-oldest/lowest.txt -e '.[test]'
+	@touch $@
