@@ -21,13 +21,13 @@ BATCHES = (2, 4, 8)
 GENES, LEAST_CELLS = 2000, 10
 
 
-def genes(data: Path) -> dict[str, dict[str, dict[str, float]]]:
+def genes(data: Path) -> dict[str, dict[str, dict[str, float | str]]]:
     """By set, number of batches and way: the share of genes that is chosen again."""
     there = [name for name in SETS if (data / f"{name}.h5ad").exists()]
     return {name: _of_set(data / f"{name}.h5ad") for name in there}
 
 
-def _of_set(source: Path) -> dict[str, dict[str, float]]:
+def _of_set(source: Path) -> dict[str, dict[str, float | str]]:
     cells = anndata.read_h5ad(source)
     rng = np.random.default_rng(0)
     for number in BATCHES:
@@ -37,11 +37,15 @@ def _of_set(source: Path) -> dict[str, dict[str, float]]:
     plain, usual = _within(cells, None), _ranked(cells, None)
     return {
         f"{number} batches": {
-            "within batches": len(plain & _within(cells, _column(number))) / GENES,
-            "ranked over batches": len(usual & _ranked(cells, _column(number))) / GENES,
+            "within batches": _share(plain, _within(cells, _column(number))),
+            "ranked over batches": _share(usual, _ranked(cells, _column(number))),
         }
         for number in BATCHES
     }
+
+
+def _share(genes: set[str], again: set[str] | str) -> float | str:
+    return again if isinstance(again, str) else len(genes & again) / GENES
 
 
 def _column(batches: int) -> str:
@@ -58,8 +62,14 @@ def _within(cells: anndata.AnnData, batch: str | None) -> set[str]:
         return set(open_dataset(path).var.index)
 
 
-def _ranked(cells: anndata.AnnData, batch: str | None) -> set[str]:
-    """The genes of Seurat's and scanpy's list, of each batch, ranked over the batches."""
+def _ranked(cells: anndata.AnnData, batch: str | None) -> set[str] | str:
+    """The genes of Seurat's and scanpy's list, of each batch, ranked over the batches.
+
+    Where a batch has few cells scanpy's regression may fail: then what it says.
+    """
     keys = {"flavor": "seurat_v3", "n_top_genes": GENES, "batch_key": batch, "inplace": False}
-    chosen = scanpy.pp.highly_variable_genes(cells, **keys)["highly_variable"]
+    try:
+        chosen = scanpy.pp.highly_variable_genes(cells, **keys)["highly_variable"]
+    except ValueError as error:
+        return f"left out: {error}"
     return set(cells.var_names[np.asarray(chosen, dtype=bool)])

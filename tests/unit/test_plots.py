@@ -18,7 +18,7 @@ from neuralNMF.labels import OTHER, as_labels, label_column
 from neuralNMF.plots.beta import gene_order, plot_top_genes
 from neuralNMF.plots.cells import draw_cells
 from neuralNMF.plots.hierarchy import plot_hierarchy
-from neuralNMF.plots.labels import coloured
+from neuralNMF.plots.labels import coloured, entries, told_apart
 from neuralNMF.plots.layers import judge_layers
 from neuralNMF.plots.loss import plot_loss
 from neuralNMF.plots.programs import programs_table, top_genes
@@ -234,6 +234,21 @@ def test_names_stand_as_they_are_written():
     assert names_of(heat_map(figure)[0])[0] == "P1 $G_1$ $G_2$"
     assert not heat_map(figure)[0].get_xticklabels()[0].get_parse_math()
     assert short("T\u0378") == "T\\u0378"  # no letter, so in no font
+
+
+def test_long_names_that_differ_still_do_once_they_are_cut():
+    ends = [f"a rather long name of a cell type, number {i}" for i in range(20)]
+    middles = [
+        f"a rather long name of cell type {i} of the atlas (CD4+ CD45RA+)" for i in range(20)
+    ]
+    one_word = ["x" * 30 + letter + "y" * 30 for letter in "abc"]
+    pairs = ["x" * 30 + a + "y" * 30 + b + "z" * 30 for a in "ab" for b in "ab"]
+    for names in (ends, middles, one_word, pairs, middles + ["type 1", "B"]):
+        shown = told_apart(names, 18)
+        assert len(set(shown)) == len(names) and max(map(len, shown)) <= 18
+    assert told_apart(middles, 24)[3] == "…3 of the atlas (CD4+ C…"
+    assert told_apart(["B", "B", "T cells"], 18) == ["B", "B", "T cells"]
+    assert len(set(entries(middles))) == 20
 
 
 def inside(figure, boxes):

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from neuralNMF.plots.style import LETTER, drawable, hide_frame, short, verbatim
 LINE = 36  # letters in a line of the legend
 MANY = 16  # labels from which each has one line
 LINE_SPACING = 1.55  # of a legend, in parts of its letters
+ROUNDS = 5  # in which names are cut elsewhere; those that are still the same get numbers
 BAR = 0.2  # inches of a bar beside the cells
 
 Section = tuple[str, list[Artist]]
@@ -136,16 +138,52 @@ def _size(sections: Sequence[Section]) -> float:
 
 
 def entries(names: Sequence[str]) -> list[str]:
-    """The names as a legend has them: in two lines of a few labels, in one of many.
-
-    What is too long loses its middle, since names often differ in their ends.
-    """
+    """The names as a legend has them: in two lines of a few labels, in one of many."""
     many = len(names) > MANY
-    longest = LINE if many else 2 * LINE - 4
-    shown = []
-    for name in map(drawable, names):
-        if len(name) > longest:
-            name = f"{name[: longest // 2]}…{name[-(longest - longest // 2) + 1 :]}"
-        lines = [name] if many else textwrap.wrap(name, LINE) or [name]
-        shown.append("\n".join(lines))
+    shown = told_apart(names, LINE if many else 2 * LINE - 4)
+    return shown if many else ["\n".join(textwrap.wrap(each, LINE) or [each]) for each in shown]
+
+
+def told_apart(names: Sequence[str], longest: int) -> list[str]:
+    """The names as they can be drawn, cut to a length; those that differ still do.
+
+    What is too long loses its middle, since names often differ in their ends. Where several have
+    become the same, each begins at the word in which they part.
+
+    Parameters
+    ----------
+    names : sequence of str
+    longest : int
+        Letters of each, at the most; 6 or more.
+
+    Returns
+    -------
+    list of str
+    """
+    names = list(map(drawable, names))
+    shown = [_without_middle(name, longest) for name in names]
+    for _ in range(ROUNDS):
+        for group in _same(shown, names):
+            common = len(commonprefix([names[place] for place in group]))
+            word = names[group[0]].rfind(" ", 0, common) + 1
+            start = max(word, common - longest // 2)
+            for place in group:
+                shown[place] = f"…{short(names[place][start:], longest - 1)}"
+    for group in _same(shown, names):
+        for number, place in enumerate(group, start=1):
+            shown[place] = short(f"{number} {shown[place]}", longest)
     return shown
+
+
+def _without_middle(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest // 2]}…{name[-(longest - longest // 2) + 1 :]}"
+
+
+def _same(shown: list[str], names: list[str]) -> list[list[int]]:
+    """Places of names that differ and are shown as the same."""
+    groups: dict[str, list[int]] = {}
+    for place, text in enumerate(shown):
+        groups.setdefault(text, []).append(place)
+    return [group for group in groups.values() if len({names[place] for place in group}) > 1]

@@ -11,13 +11,19 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from neuralNMF.plots.frames import panels
-from neuralNMF.plots.labels import Section, entries, legend_inches, legend_of, legend_tall
+from neuralNMF.plots.labels import (
+    Section,
+    entries,
+    legend_inches,
+    legend_of,
+    legend_tall,
+    told_apart,
+)
 from neuralNMF.plots.style import (
     COLOUR_MAP,
     LETTER,
     Programs,
     draw_title,
-    drawable,
     hide_frame,
     new_figure,
     short,
@@ -115,7 +121,7 @@ def plot_umap(
         paint = np.where((codes >= 0)[:, None], colours[codes], 0.85)
         _dots(axes, places[order], paint[order])
         if len(groups) <= FEW:
-            _name_groups(axes, places, codes, [short(drawable(each), 18) for each in groups])
+            _name_groups(axes, places, codes, told_apart(groups, 18))
         verbatim([axes.set_title(short(name), fontsize=9, loc="left")])
         legend_of(axes, [("", legend[1])], loc="center left", bbox_to_anchor=(1.0, 0.5))
     draw_title(figure, title)

@@ -9,12 +9,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from neuralNMF.plots.frames import open_frame, panels
-from neuralNMF.plots.labels import Coloured
+from neuralNMF.plots.labels import Coloured, told_apart
 from neuralNMF.plots.style import (
     LETTER,
     Programs,
     draw_title,
-    drawable,
     new_figure,
     short,
     title_inches,
@@ -88,7 +87,7 @@ def plot_violins(
     """
     codes = column.labels.codes
     groups = np.flatnonzero(np.bincount(codes, minlength=len(column.labels.names)))
-    names = [short(drawable(column.labels.names[code]), 24) for code in groups]
+    names = told_apart([column.labels.names[code] for code in groups], 24)
     count = len(programs.order)
     wide = float(np.clip(0.26 * len(groups), 1.6, 9.0))
     across = int(np.clip(14 // (wide + 0.5), 1, min(count, 4)))
