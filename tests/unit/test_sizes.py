@@ -320,6 +320,9 @@ def test_sizes_near_the_best():
     assert _near(rows, 2) == [4]  # 3.5
     assert _near(table((2, 1, 1, 0.9), (3, 3, 1, 0.5)), 2) == []
     assert _near(failed(4, 8), 4) == [6]
+    # The least error, but not found again: 8 (7.5), 15 and 9 may be.
+    rows = table((2, 2, 1, 0.9), (5, 5, 1, 0.5), (10, 9, 0.8, 0.2), (20, 20, 1, 0.45))
+    assert _near(rows, 5) == [4, 8, 9, 15]
 
 
 def test_sizes_of_a_further_layer():

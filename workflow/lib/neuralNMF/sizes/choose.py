@@ -257,13 +257,23 @@ def _gain(row: pd.Series, best: pd.Series | None) -> tuple[float, bool]:
 
 
 def _near(tried: pd.DataFrame, size: int) -> list[int]:
-    """Sizes near the best that are worth a trial: its programs', and those on either side."""
-    asked = sorted(tried["size"])
-    place = asked.index(size)
-    found = {int(programs) for programs in tried.loc[tried["size"] == size, "programs"].dropna()}
-    for other in (*asked[max(place - 1, 0) : place], *asked[place + 1 : place + 2]):
-        found.add(round((size + other) / 2))
-    return sorted(found - set(asked) - {0, 1})
+    """Sizes that are worth a trial: the programs' number of the best, and those on either side.
+
+    The same of the size with the least held-out error, where its programs are not found again: one
+    beside it may have most of what it explains.
+    """
+    asked, centres = sorted(tried["size"]), [size]
+    if tried["held_out"].notna().any():
+        least = tried.loc[tried["held_out"].astype(float).idxmin()]
+        if least["replicated"] < FOUND_AGAIN:
+            centres.append(int(least["size"]))
+    near: set[int] = set()
+    for centre in centres:
+        place = asked.index(centre)
+        near |= {int(number) for number in tried.loc[tried["size"] == centre, "programs"].dropna()}
+        for other in (*asked[max(place - 1, 0) : place], *asked[place + 1 : place + 2]):
+            near.add(round((centre + other) / 2))
+    return sorted(near - set(asked) - {0, 1})
 
 
 def _further(
