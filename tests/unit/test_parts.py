@@ -165,7 +165,7 @@ def test_sums_do_not_depend_on_their_order():
             sums.bins += own.bins
         totals.append(sums.total())
     assert all(np.array_equal(totals[0], other) for other in totals)
-    assert any(not np.array_equal(values.sum(axis=0), values[::k].sum(axis=0)) for k in (-1,))
+    assert not np.array_equal(values.sum(axis=0), values[::-1].sum(axis=0))  # plain sums do
     exact = [math.fsum(column) for column in values.T]
     np.testing.assert_allclose(totals[0], exact, rtol=1e-15, atol=1e-6)
 
@@ -278,7 +278,9 @@ def test_a_range_of_the_cells_opens_its_own_parts_only(folder, tmp_path):
     many = open_dataset(tmp_path / "dataset.h5ad", lambda indptr, genes: (120, 650))
     assert (many.shape, many.share.first, many.all_cells) == ((530, GENES), 120, CELLS)
     assert same_matrix(many.rows(0, 530), one.rows(120, 650))
-    assert many.read()[0].size == many.nnz
+    inside = int(one.indptr[120]), int(one.indptr[650])
+    for read, expected in zip(many.read(), one.part(*inside), strict=True):
+        assert np.array_equal(read, expected)
 
 
 def copy(folder: Path, target: Path) -> None:

@@ -62,6 +62,13 @@ def test_a_process_is_a_task_with_a_gpu_of_its_own():
     assert asked.gpu(1)(SimpleNamespace(run="main")) == 1
 
 
+def test_a_part_asks_for_what_it_reads_of_its_input():
+    asked, given = needs(dataset={"parts": 4}), SimpleNamespace(size_mb=1200)
+    part = SimpleNamespace(sample="s", part="2")
+    assert asked.part_mem_mb(part, given, 1) == 1500 + 300
+    assert asked.part_runtime(part, given, 2) == 2 * (10 + 5)
+
+
 @pytest.mark.parametrize("more", [{"size": 2000}, {"layers": [40, 10]}, {"epochs": 600}])
 def test_time_grows_with_what_it_should(more: dict):
     assert minutes(**more) > minutes()
