@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from helpers import dataset_of, least_cosine
+from helpers import dataset_of, least_cosine, make_adata
 from neuralNMF.batches.effects import GroupSums, factors_beside, first_factors, shared_factors
 from neuralNMF.batches.factors import Batches, batch_of_cells
 from neuralNMF.cells.scaling import Scaling, batch_scale, fit_scaling, scaled_matrix
 from neuralNMF.consensus.fit import add_layer
+from neuralNMF.dataset import DatasetOptions, InputSpec, build_dataset
 from neuralNMF.errors import InputError
 from neuralNMF.evidence.usage import shares
 from neuralNMF.fit import fit_layer
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
+from neuralNMF.labels import check_groups
 from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.new_cells.project import project
 from neuralNMF.options import LayerOptions
@@ -331,3 +333,20 @@ def test_new_cells_of_known_and_of_unknown_batches(truth, tmp_path, solver):
     unnamed = project(model, file_of(codes == 2), progress=False)
     assert unnamed.batches.names == ("b0", "b1", "new")
     np.testing.assert_array_equal(unnamed.thetas[0], new.thetas[0])
+
+
+def test_a_name_for_each_cell_is_no_batch():
+    check_groups(np.repeat(["a", "b"], 5), "batch", "plate")
+    check_groups(np.array(["", "a"]), "batch", "plate")
+    with pytest.raises(InputError, match="'batch: barcode' has 9 different values in 40 cells"):
+        check_groups(np.array([*map(str, range(9)), *[""] * 31]), "batch", "barcode")
+
+
+def test_a_batch_for_each_cell_is_refused_before_the_counts_are_read(tmp_path):
+    barcodes = [f"b{n}" for n in range(40)]
+    make_adata(np.ones((40, 30)), barcode=barcodes).write_h5ad(tmp_path / "a.h5ad")
+    asked = DatasetOptions(batch="barcode", variable_genes=5)
+    inputs = [InputSpec(tmp_path / "a.h5ad", "a")]
+    with pytest.raises(InputError, match="no groups of cells"):
+        build_dataset(inputs, tmp_path / "out.h5ad", asked, progress=False)
+    assert not (tmp_path / "out.h5ad").exists()

@@ -272,3 +272,26 @@ def test_batches_lie_across_inputs_and_inputs_may_be_batches(tmp_path):
     inputs = chosen(tmp_path, replace(options, batch="input"), *parts)
     named = make_adata(counts, batch=np.where(np.arange(300) < 120, "i0", "i1"))
     pd.testing.assert_frame_equal(inputs, chosen(tmp_path, options, named))
+
+
+@pytest.mark.parametrize("conditions", [["only"] * 40, [""] * 40, [f"c{n}" for n in range(40)]])
+def test_without_groups_there_is_nothing_to_test(conditions, caplog):
+    table = condition_table([np.ones((40, 2))], [["P1", "P2"]], np.array(conditions))
+    assert table.empty and {"effect", "adjusted_p", "called"} <= set(table.columns)
+    assert "nothing" in caplog.text
+
+
+def test_without_conditions_the_columns_are_those_with_them():
+    conditions = np.repeat(["a", "b"], 20)
+    usage = np.random.default_rng(0).random((40, 2))
+    names = [["P1", "P2"]]
+    full = condition_table([usage], names, conditions)
+    assert list(condition_table([usage], names, np.full(40, "a")).columns) == list(full.columns)
+
+
+def test_donors_that_are_no_groups_do_not_count(caplog):
+    conditions = np.repeat(["a", "b"], 20)
+    usage = np.random.default_rng(0).random((40, 2))
+    donors = np.array([f"d{n}" for n in range(40)])
+    table = condition_table([usage], [["P1", "P2"]], conditions, donors)
+    assert set(table["unit"]) == {"cells"} and "donors: 40 of them" in caplog.text

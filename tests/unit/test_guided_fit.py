@@ -153,7 +153,7 @@ def test_a_missing_column_or_class_is_said(tmp_path):
     )
     dataset = dataset_of(counts, truth, tmp_path / "d.h5ad")
     with pytest.raises(
-        InputError, match="no column 'type' to take labels from; the columns are: .*kind"
+        InputError, match="no column 'type', which the config names .*; the columns are: .*kind"
     ):
         fit_layer(dataset, None, options, progress=False)
     dataset = dataset_of(counts, np.where(truth == "T", "T", ""), tmp_path / "one.h5ad")

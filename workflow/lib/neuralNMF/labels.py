@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 NO_LABEL = "no label"
 OTHER = "other labels"
 MOST_LABELS = 40  # that a picture can tell apart
+FEWEST_CELLS = 5  # of a group, on average
 # Text that stands for a missing value, after `astype(str)` for one; in any case.
 MISSING = {"nan", "na", "n/a", "<na>", ""}
 
@@ -59,7 +60,8 @@ def label_column(obs: pd.DataFrame, name: str) -> pd.Series:
     if name not in obs.columns:
         there = ", ".join(map(str, obs.columns)) or "none"
         raise InputError(
-            f"The cells have no column {name!r} to take labels from; the columns are: {there}."
+            f"The cells have no column {name!r}, which the config names for their labels, batches, "
+            f"conditions or donors; the columns are: {there}."
         )
     column = obs[name]
     words = [word for word in _words(column) if word.strip().lower() in MISSING]
@@ -127,3 +129,23 @@ def _by_number(value: object) -> list[tuple[int, int, str]]:
     """Key that sorts c2 before c10."""
     parts = re.findall(r"\d+|\D+", str(value))
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def are_groups(names: np.ndarray) -> bool:
+    """Whether names (N,), "" of cells without one, stand for groups of five cells on average.
+
+    A name or a number for each cell, or nearly, is none.
+    """
+    known = names[names != ""]
+    different = np.unique(known).size
+    return different < 2 or known.size >= FEWEST_CELLS * different
+
+
+def check_groups(names: np.ndarray, key: str, column: str) -> None:
+    """Raise InputError where what ``key`` of the config names are no `are_groups`."""
+    if not are_groups(names):
+        raise InputError(
+            f"'{key}: {column}' has {np.unique(names[names != '']).size} different values in "
+            f"{names.size} cells: these are no groups of cells, but a name or a number for nearly "
+            f"every cell. Name another column, or leave '{key}' out."
+        )

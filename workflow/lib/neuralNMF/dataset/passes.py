@@ -12,6 +12,7 @@ from neuralNMF.batches.factors import batch_of_cells
 from neuralNMF.dataset.gene_statistics import CountedInput, GeneStatistics
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
+from neuralNMF.labels import check_groups
 from neuralNMF.options import INPUT
 from neuralNMF.progress import bar
 
@@ -151,4 +152,6 @@ def batches_of(reader: CountsReader, name: str, column: str | None) -> np.ndarra
     """The batch of each cell of an input, (N,); "" where there are none."""
     if column in (None, INPUT):
         return np.full(reader.shape[0], name if column == INPUT else "")
-    return batch_of_cells(reader.obs, str(column))
+    batches = batch_of_cells(reader.obs, str(column))
+    check_groups(batches, "batch", str(column))
+    return batches

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control, mannwhitneyu, wilcoxon
 
 from neuralNMF.evidence.usage import shares
+from neuralNMF.labels import are_groups
 
 _log = logging.getLogger(__name__)
 
@@ -18,6 +19,22 @@ _log = logging.getLogger(__name__)
 LEAST_EFFECT, LARGEST_P = 0.5, 0.05
 # Donors in each condition, or in both; of fewer no p-value says anything.
 FEWEST_DONORS = 3
+_COLUMNS = [
+    "layer",
+    "program",
+    "name",
+    "condition",
+    "unit",
+    "units",
+    "units_others",
+    "median_share",
+    "median_share_others",
+    "log2_ratio",
+    "effect",
+    "p",
+    "adjusted_p",
+    "called",
+]
 
 
 def condition_table(
@@ -46,6 +63,21 @@ def condition_table(
         A row for each program and condition against all others (of two conditions, one row: the
         one that uses the program more); docs/batches.md describes the columns.
     """
+    if not are_groups(conditions):
+        _log.warning(
+            "conditions: %d of them in %d cells are no groups of cells, so nothing is tested.",
+            np.unique(conditions).size,
+            conditions.size,
+        )
+        return pd.DataFrame(columns=_COLUMNS)
+    if donors is not None and not are_groups(donors):
+        _log.warning(
+            "donors: %d of them in %d cells are no groups of cells, so cells are compared, as if "
+            "there were none.",
+            np.unique(donors).size,
+            donors.size,
+        )
+        donors = None
     there = conditions != ""
     levels = np.unique(conditions[there])
     tables = []
@@ -65,8 +97,10 @@ def condition_table(
         table.insert(2, "name", [of_programs[int(name[1:]) - 1] for name in table["program"]])
         tables.append(table.sort_values(["called", "effect"], ascending=False, kind="stable"))
     if not tables:
-        _log.warning("conditions: all cells are of one condition, so there is nothing to test.")
-        return pd.DataFrame(columns=["layer", "program", "name", "condition", "called"])
+        _log.warning(
+            "conditions: all cells are of one condition, or of none, so there is nothing to test."
+        )
+        return pd.DataFrame(columns=_COLUMNS)
     return pd.concat(tables, ignore_index=True)
 
 

@@ -106,7 +106,6 @@ def _start(context: FitContext, scaling: Scaling, products: Products) -> Start:
             products,
             tol=options.tol,
             patience=options.patience,
-            progress=context.progress,
         )
         return Start([theta], [], started)
     thetas = unit_usages(

@@ -125,7 +125,6 @@ def pretrain_first(
     *,
     tol: float,
     patience: int,
-    progress: bool,
 ) -> tuple[Tensor, Training]:
     """Train layer 1 alone for a few epochs, from given programs.
 
@@ -134,7 +133,7 @@ def pretrain_first(
     programs_t : Tensor, shape (M, k_1)
         beta_1 transposed, float64 on the host.
     products : Products
-    tol, patience, progress
+    tol, patience
         As for `training.loop.train`.
 
     Returns
@@ -153,8 +152,6 @@ def pretrain_first(
         tol=tol,
         patience=patience,
         keep_best=False,
-        name="layer 1 start",
-        progress=progress,
     )
     return unit_usages([network.thetas[0].detach()], products.team)[0], run
 

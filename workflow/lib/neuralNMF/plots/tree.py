@@ -39,8 +39,9 @@ def plot_tree(parts: TreeParts, colours: Sequence[np.ndarray]) -> Figure:
     """Draw the programs of all layers, and which fine ones make up which coarse ones.
 
     An edge is as wide as the share of the fine program that is made up of the coarse one, from 5 %
-    on; a node's area is the program's part of the expression, its colour the label of most cells
-    whose main program it is. Dead programs and noise are grey.
+    on; a node's area is the program's part of the expression, its colour the label of more than
+    half of the cells whose main program it is, grey where none has. Dead programs and noise are
+    grey.
 
     Parameters
     ----------

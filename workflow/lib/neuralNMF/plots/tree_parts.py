@@ -95,8 +95,9 @@ def tree_table(parts: TreeParts) -> pd.DataFrame:
     -------
     DataFrame
         ``layer``, ``program``, ``name``, ``expression_share``, ``markers``; with labels ``label``,
-        that of most cells whose main program it is, and ``label_share``, of how many; and for each
-        program of the next layer ``P1`` ... the percent that is made up of it (empty in the last).
+        that of more than half of the cells whose main program it is, and ``label_share``, of how
+        many (empty where no label has); and for each program of the next layer ``P1`` ... the
+        percent that is made up of it (empty in the last).
     """
     tables = []
     for number, programs in enumerate(parts.layers.programs):

@@ -16,6 +16,7 @@ LISTED = 10  # markers of a card
 SETS = 5  # gene sets of a card
 PART = 0.05  # of a program: smaller parts of parents and children are left out
 GROUPS = 12  # groups of cells of a column that a card lists, those that use the program most
+_TOLD = 0.5  # average precision of a label that a program tells
 MOST_GROUPS = 60  # of a column: with more it is no grouping to read
 
 Card = dict[str, Any]
@@ -168,8 +169,11 @@ def _group(column: str, names: list[str], means: np.ndarray, program: int) -> Ca
 
 
 def _best_label(row: Card) -> str | None:
-    for name in ("label", "coarse_label"):
-        if name in row and not is_missing(row[name]):
-            precision = written(row[f"{name}_average_precision"], "number")
-            return f"{row[name]} ({precision})"
-    return None
+    """The label, fine or coarse, that the program tells best."""
+    there = [name for name in ("label", "coarse_label") if not is_missing(row.get(name))]
+    if not there:
+        return None
+    best = max(there, key=lambda name: row[f"{name}_average_precision"])
+    words = f"{row[best]} ({written(row[f'{best}_average_precision'], 'number')})"
+    # Of a program that many kinds of cells share some label is the best, too.
+    return words if row[f"{best}_average_precision"] >= _TOLD else f"mixed; nearest {words}"

@@ -10,7 +10,7 @@ from neuralNMF.errors import InputError, NeuralNMFError
 from neuralNMF.survey.counts import survey_counts
 
 from nmf_workflow.config import ConfigError
-from nmf_workflow.new.text import about, text_of
+from nmf_workflow.new.text import about, command, text_of
 
 # Endings that do not name what is in a file.
 ENDINGS = re.compile(
@@ -56,10 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     config.parent.mkdir(parents=True, exist_ok=True)
     with config.open("x", encoding="utf-8") as file:
         file.write(text)
-    sys.stderr.write(
-        f"{about(survey)}\nWritten: {config}. Check it, then: "
-        f'make run ARGS="--configfile {config}"\n'
-    )
+    sys.stderr.write(f"{about(survey)}\nWritten: {config}. Check it, then: {command(config)}\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -42,7 +44,7 @@ def text_of(survey: Survey, path: str, name: str, file: str) -> str:
     lines = [
         *comment(about(survey)),
         "# Written by `make new` after a look into the file. Check it, then",
-        f'#     make run ARGS="--configfile {file}"',
+        f"#     {command(file)}",
         "# All keys, ranges and defaults: docs/config.md.",
         "",
         "samples:",
@@ -190,6 +192,11 @@ def layers_of(survey: Survey, keys: Mapping[str, Any]) -> list[str]:
         "choose, in several times the time."
     )
     return [*comment(told), f"layers: [{usual}]"]
+
+
+def command(config: str | Path) -> str:
+    """What runs a config, whatever its path has in it."""
+    return f'make run ARGS="--configfile {shlex.quote(str(config))}"'
 
 
 def comment(text: str, indent: str = "", width: int = 100) -> list[str]:
