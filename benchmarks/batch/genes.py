@@ -44,8 +44,11 @@ def _of_set(source: Path) -> dict[str, dict[str, float | str]]:
     }
 
 
-def _share(genes: set[str], again: set[str] | str) -> float | str:
-    return again if isinstance(again, str) else len(genes & again) / GENES
+def _share(genes: set[str] | str, again: set[str] | str) -> float | str:
+    """The share of the genes that is there again, or why one of the two is not."""
+    if isinstance(genes, str) or isinstance(again, str):
+        return genes if isinstance(genes, str) else again
+    return len(genes & again) / GENES
 
 
 def _column(batches: int) -> str:
