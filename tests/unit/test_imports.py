@@ -37,7 +37,13 @@ BESIDE = {
 }
 # What the workflow's own package may know of the library: it is imported while the Snakefile is
 # parsed, also where torch is not installed.
-FOR_THE_WORKFLOW = {"neuralNMF.errors", "neuralNMF.options", "neuralNMF.processes"}
+# Gene sets are read where the config is checked, not only long after the fits have begun.
+FOR_THE_WORKFLOW = {
+    "neuralNMF.errors",
+    "neuralNMF.io.gene_sets",
+    "neuralNMF.options",
+    "neuralNMF.processes",
+}
 # A command of its own, which looks into a file; what the Snakefile imports may not import it.
 COMMAND = "nmf_workflow.new"
 WITHOUT_TORCH = ["errors", "processes", "options", "progress", "memory", "simulate", "canonical",

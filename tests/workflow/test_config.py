@@ -96,7 +96,7 @@ def test_a_sample_overrides_only_what_it_names():
 def test_a_sample_may_have_gene_sets_of_its_own(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("a.gmt", "b.gmt"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("B cells\t\tCD79A\tMS4A1\n")
     own = {"none": {"gene_sets": None}, "other": {"gene_sets": "~/b.gmt"}, "config's": {}}
     samples = {f"s{n}": {"simulate": {}, **keys} for n, keys in enumerate(own.values())}
     found = load({"samples": samples, "gene_sets": ["~/a.gmt", "~/b.gmt"]}).samples
@@ -353,6 +353,10 @@ WRONG = [
         'samples.s.coarse_labels is "lineage", but there are no finer `labels`;',
     ),
     ({"gene_sets": "no.gmt"}, 'gene_sets: there is no file "no.gmt" (working folder:'),
+    (
+        {"samples": {"s": {"input": __file__, "gene_sets": [__file__]}}},
+        f"samples.s.gene_sets: '{__file__}', line 1 is no gene set: a line",
+    ),
     ({"gene_sets": [3]}, "gene_sets[0] is 3; allowed: the path of a GMT file, or a list of them."),
     (
         {"samples": {"s": {"input": __file__, "gene_sets": ["no.gmt"]}}},

@@ -10,6 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from neuralNMF.errors import InputError
 from neuralNMF.options import GENE_LISTS, INPUT, LOSSES, PER_LAYER, POISSON, RAW_COUNTS
 
 from nmf_workflow import schema
@@ -105,6 +106,8 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
         if not is_file(path):
             at = f"{where}.gene_sets" if "gene_sets" in entry else "gene_sets"
             yield f"{at}: there is no file {show(path)} (working folder: {folder})."
+        else:
+            yield from gene_set_problems(f"{where}.gene_sets", path)
     for key in GENE_LISTS:
         path = sample.dataset[key]
         if isinstance(path, str):
@@ -115,6 +118,16 @@ def sample_problems(sample: Sample, data: Mapping[str, Any]) -> Iterator[str]:
                 f"{at}.{key}: there is no file {show(path)} (working folder: {folder}); genes and "
                 f"classes of genes are written as a list: [{path}]."
             )
+
+
+def gene_set_problems(where: str, path: str) -> Iterator[str]:
+    """What is wrong with a file of gene sets, which is read long after the fits have begun."""
+    from neuralNMF.io.gene_sets import read_gene_sets  # takes a second, most configs have none
+
+    try:
+        read_gene_sets([path])
+    except InputError as error:
+        yield f"{where}: {error}"
 
 
 def foreign_problems(name: str) -> Iterator[str]:
