@@ -164,7 +164,9 @@ def test_atomic_path_makes_folders_and_replaces_only_on_success(tmp_path):
 
 def test_scipy_works_on_what_anndata_reads(tmp_path):
     """Scaling a cell in scanpy multiplies by a column, which scipy refuses on mixed index types."""
-    counts = sp.random(30, 20, 0.2, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    counts = sp.random(
+        30, 20, 0.2, format="csr", dtype=np.float32, random_state=np.random.default_rng(0)
+    )
     counts.data = np.ceil(5 * counts.data)
     write_dataset(tmp_path / "dataset.h5ad", counts)
     read = anndata.read_h5ad(tmp_path / "dataset.h5ad").X

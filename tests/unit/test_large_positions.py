@@ -23,7 +23,7 @@ GENES = 50
 
 
 def few(cells: int, genes: int = GENES, density: float = 0.4) -> sp.csr_matrix:
-    counts = sp.random(cells, genes, density, format="csr", rng=np.random.default_rng(0))
+    counts = sp.random(cells, genes, density, format="csr", random_state=np.random.default_rng(0))
     counts.data = np.ceil(9 * counts.data).astype(np.float32)
     counts.sort_indices()
     return counts

@@ -158,7 +158,7 @@ def test_no_tail_is_lost_when_room_comes_back(tmp_path, monkeypatch):
         return real(file, content, place)
 
     monkeypatch.setattr(temporary_file.os, "pwrite", pwrite)
-    counts = sp.random(50, 40, 0.5, rng=np.random.default_rng(0)).tocoo()
+    counts = sp.random(50, 40, 0.5, random_state=np.random.default_rng(0)).tocoo()
     with pytest.raises(OutputError, match="No space left on device"):
         sort_by_cell([(counts.row, counts.col, counts.data)], counts.shape, counts.nnz, tmp_path)
 
