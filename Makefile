@@ -9,9 +9,9 @@ ARGS ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SPECS := pyproject.toml constraints.txt
-# More workers than this gain nothing: the fits use threads of their own. Tests of one file
-# share what is made once and stay in one process.
-WORKERS := -m pytest -n auto --maxprocesses 4 --dist worksteal
+# One more than a small machine has cores, since some tests wait; more gain nothing, since the fits
+# use threads of their own. What is left at the end is shared out anew.
+WORKERS := -m pytest -n 3 --dist worksteal
 PYTEST := $(PY) $(WORKERS)
 OLDEST := .venv-oldest/bin/python
 COVERAGE := --cov --cov-report=term

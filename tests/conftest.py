@@ -16,3 +16,8 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those on Slurm first: they mostly wait, and one that comes last makes all others wait too."""
+    items.sort(key=lambda item: item.get_closest_marker("slurm") is None)

@@ -6,6 +6,7 @@ from nmf_workflow.params import SIZES, TABLES, drawn, judged
 from nmf_workflow.shown import KINDS, kind_of
 
 CAPTIONS = ROOT / "workflow" / "report"
+SETS = ROOT / "resources" / "blood_markers.gmt"
 RUNS = {"mine": {"layers": [4, 2]}, "chosen": {"layers": "auto", "sizes": [2, 4]}}
 
 
@@ -27,7 +28,7 @@ def test_other_labels_write_it_again_and_do_not_fit(stubbed: Workflow):
 
 def test_no_picture_is_without_a_caption():
     """Every picture that is drawn and every table that judges programs is shown."""
-    columns = {"labels": "celltype", "condition": "state", "gene_sets": __file__}
+    columns = {"labels": "celltype", "condition": "state", "gene_sets": str(SETS)}
     samples = {"own": {"input": __file__, **columns}, "sim": {"simulate": {}}}
     tables = [judged(sample) for sample in load({"samples": samples}).samples.values()]
     of_kinds = [*drawn(3).values(), *(names for table in tables for names in table.values()), SIZES]

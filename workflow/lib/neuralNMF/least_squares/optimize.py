@@ -126,7 +126,9 @@ class Auto:
         while (loss := evaluated.loss.item()) > level:
             self._damping *= 2
             too_short = self._damping > _MOST_DAMPING * self._least_damping
-            if too_short or within_rounding(loss, level, before[0].dtype):
+            # With Theta_1 held a step costs no pass over the cells, and may be tried on.
+            lost = self._moves_cells and within_rounding(loss, level, before[0].dtype)
+            if too_short or lost:
                 self._put(before)
                 return False
             _, trial, sums = self._step(model, before, None)
