@@ -19,8 +19,8 @@ from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY = 10
-# What the loss of a million cells was off by, in units of single precision: 0.003 to 0.1. With fewer
-# cells it is more, but there a pass costs little.
+# What the loss of a million cells was off by, in units of single precision: 0.003 to 0.1. That of
+# fewer cells is off by more, but there a pass costs little.
 _ROUNDINGS = 0.25
 
 
