@@ -207,11 +207,14 @@ def _legend(parts: TreeParts) -> list[Section]:
     sections: list[Section] = []
     if parts.labels is not None:
         names, paint = parts.labels.labels.names, parts.labels.colours
-        found = sorted({int(code) for label, _ in parts.majorities for code in label} - {NOTHING})
+        there = {int(code) for label, _ in parts.majorities for code in label}
+        shown = [(paint[code], entries(names)[code]) for code in sorted(there - {NOTHING})]
+        if NOTHING in there:
+            shown.append((GREY, "none of them"))
         dots: list[Artist] = [
-            Line2D([], [], linestyle="", marker="o", color=paint[code], markeredgecolor="0.25",
-                   markeredgewidth=0.5, label=entries(names)[code])
-            for code in found
+            Line2D([], [], linestyle="", marker="o", color=colour, markeredgecolor="0.25",
+                   markeredgewidth=0.5, label=name)
+            for colour, name in shown
         ]  # fmt: skip
         sections.append((f"{short(parts.labels.labels.name, 18)} of most cells", dots))
     if parts.made_of:
