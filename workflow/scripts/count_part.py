@@ -1,18 +1,13 @@
 """Count the cells and genes of a part of a sample's inputs."""
 
-from neuralNMF.dataset import DatasetOptions, InputSpec, Piece, count_part
+from neuralNMF.dataset import DatasetOptions, count_part, pieces_of
 from nmf_workflow.script import run
 
 
 def main(snakemake):
     """Counts in, what was counted out."""
     params = snakemake.params
-    pieces = [
-        Piece(InputSpec(path, name, layer), *part)
-        for path, name, layer, part in zip(
-            snakemake.input.counts, params.names, params.layers, params.ranges, strict=True
-        )
-    ]
+    pieces = pieces_of(snakemake.input.counts, params.names, params.layers, params.ranges)
     count_part(pieces, snakemake.output[0], DatasetOptions(**params.options))
 
 

@@ -14,7 +14,7 @@ from neuralNMF.dataset.parts import (
     score_part,
     write_part,
 )
-from neuralNMF.dataset.pieces import Piece
+from neuralNMF.dataset.pieces import Piece, pieces_of
 
 __all__ = [
     "DatasetOptions",
@@ -26,6 +26,7 @@ __all__ = [
     "count_part",
     "filter_genes_of",
     "join_dataset",
+    "pieces_of",
     "score_part",
     "write_part",
 ]

@@ -17,6 +17,7 @@ from neuralNMF.dataset.copy_cells import append_cells, check_some_cells, var_of
 from neuralNMF.dataset.join import check_names, common_genes, join_obs
 from neuralNMF.dataset.options import DatasetOptions, DatasetSummary, InputSpec
 from neuralNMF.dataset.passes import (
+    CHUNK,
     FilteredInput,
     OpenedInput,
     batches_of,
@@ -37,7 +38,7 @@ def build_dataset(
     options: DatasetOptions | None = None,
     *,
     genes_table: str | Path | None = None,
-    chunk_cells: int = 2000,
+    chunk_cells: int = CHUNK,
     progress: bool = True,
 ) -> DatasetSummary:
     """Write the data set of some inputs and its table of genes.

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from neuralNMF.dataset.choose_genes import GeneChoice
-from neuralNMF.dataset.gene_statistics import CountedInput, GeneStatistics, pooled
+from neuralNMF.dataset.gene_statistics import CountedInput, GeneStatistics
 from neuralNMF.dataset.passes import FilteredInput, OpenedInput
-from neuralNMF.dataset.ways import Way, made
+from neuralNMF.dataset.ways import Way, statistics_of_batches
 from neuralNMF.errors import InputError
 from neuralNMF.io.states import read_state
 
@@ -104,17 +104,12 @@ class Counted:
                     f"The input '{self.name}' was changed while its cells were counted: run the "
                     "workflow again when nothing else writes there."
                 )
-        self._batches: dict[str, list[GeneStatistics]] = {}
-        for each in ranges:
-            for name, statistics in _batches(each).items():
-                self._batches.setdefault(name, []).append(statistics)
+        self._ranges = [CountedInput(self.name, _batches(each)) for each in ranges]
 
     def of_genes(self, columns: np.ndarray) -> CountedInput:
         """The statistics of some genes, (m,) of them."""
-        parts = {name: pooled(those) for name, those in sorted(self._batches.items())}
-        return CountedInput(
-            self.name, {name: _of_genes(each, columns) for name, each in parts.items()}
-        )
+        parts = sorted(statistics_of_batches(self._ranges).items())
+        return CountedInput(self.name, {name: _of_genes(each, columns) for name, each in parts})
 
 
 def counted_inputs(paths: Sequence[str | Path]) -> list[Counted]:
@@ -138,14 +133,7 @@ def choice_state(choice: GeneChoice) -> State:
 
 def choice_of(state: State) -> GeneChoice:
     """The `GeneChoice` of `choice_state`."""
-    ways = [
-        Way(
-            each["inputs"],
-            each["settings"],
-            {batch: made(settings) for batch, settings in each["settings"].items()},
-        )
-        for each in state["ways"]
-    ]
+    ways = [Way(each["inputs"], each["settings"]) for each in state["ways"]]
     reasons = np.array(state["reasons"], dtype=object)
     return GeneChoice(table_of(state["table"]), reasons, state["included"], ways)
 

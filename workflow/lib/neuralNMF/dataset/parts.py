@@ -28,8 +28,8 @@ from neuralNMF.dataset.part_states import (
     table_of,
     table_state,
 )
-from neuralNMF.dataset.passes import OpenedInput, batches_of, check_some_kept, first_pass
-from neuralNMF.dataset.pieces import Piece, counted_before, reader_of, stamp_of
+from neuralNMF.dataset.passes import CHUNK, check_some_kept, first_pass
+from neuralNMF.dataset.pieces import Piece, counted_before, opened_piece, stamp_of
 from neuralNMF.io.dataset import open_dataset
 from neuralNMF.io.dataset_door import write_door
 from neuralNMF.io.dataset_writer import DatasetWriter
@@ -39,7 +39,6 @@ from neuralNMF.io.unchanged import checksum_of
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 2000
 _OWN = ("dataset", "total_counts", "selected_counts")
 
 
@@ -73,18 +72,12 @@ def count_part(
     """
     output, found = Path(output), []
     for piece in pieces:
-        with reader_of(piece, output.parent) as reader:
-            cells = piece.cells(reader.shape[0], chunk_cells)
-            batches = batches_of(reader, piece.source.name, options.batch)[cells.start : cells.stop]
-            columns = np.arange(reader.shape[1])
-            opened = OpenedInput(
-                piece.source.name, reader, columns, chunk_cells, progress, batches, cells
-            )
+        with opened_piece(piece, output.parent, options.batch, chunk_cells, progress) as opened:
             filtered = first_pass(opened, options.min_counts)
             # Once an input, since all of it is read for that.
             whole = checksum_of(Path(piece.source.path)) if piece.number == 0 else None
             state = input_state(filtered, (piece.number, piece.of), whole)
-            found.append(state | {"stamp": stamp_of(reader.path)})
+            found.append(state | {"stamp": stamp_of(opened.reader.path)})
     write_state(output, {"inputs": found})
 
 

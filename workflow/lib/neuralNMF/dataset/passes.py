@@ -18,6 +18,8 @@ from neuralNMF.progress import bar
 
 logger = logging.getLogger(__name__)
 
+CHUNK = 2000  # cells read at once; ranges of an input's cells begin where a chunk does
+
 
 @dataclass(frozen=True)
 class OpenedInput:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from neuralNMF.dataset.options import InputSpec
 from neuralNMF.dataset.part_states import State, filtered_input
 from neuralNMF.dataset.passes import FilteredInput, OpenedInput, batches_of
 from neuralNMF.errors import InputError
-from neuralNMF.io.counts import CountsReader, open_counts
+from neuralNMF.io.counts import open_counts
 from neuralNMF.io.unchanged import state_of
 
 
@@ -38,12 +40,28 @@ class Piece:
         return range(min(first, total), min(past, total))
 
 
+def pieces_of(
+    paths: Sequence[str | Path],
+    names: Sequence[str],
+    layers: Sequence[str | None],
+    ranges: Sequence[Sequence[int]],
+) -> list[Piece]:
+    """Pieces, from lists with an entry for each: path, name, layer, and (number, of)."""
+    listed = zip(paths, names, layers, ranges, strict=True)
+    return [Piece(InputSpec(path, name, layer), *own) for path, name, layer, own in listed]
+
+
 @contextmanager
-def reader_of(piece: Piece, folder: Path) -> Iterator[CountsReader]:
-    """The input of a piece, open; one that has to be sorted first is opened for all cells only."""
+def opened_piece(
+    piece: Piece, folder: Path, batch: str | None, chunk_cells: int, progress: bool
+) -> Iterator[OpenedInput]:
+    """A piece, open, with all genes; an input that has to be sorted first is opened whole only."""
     source, by_range = piece.source, piece.of > 1
     with open_counts(source.path, source.layer, temporary=folder, by_range=by_range) as reader:
-        yield reader
+        cells = piece.cells(reader.shape[0], chunk_cells)
+        batches = batches_of(reader, source.name, batch)[cells.start : cells.stop]
+        genes = np.arange(reader.shape[1])
+        yield OpenedInput(source.name, reader, genes, chunk_cells, progress, batches, cells)
 
 
 def stamp_of(path: Path) -> dict[str, list[int]]:
@@ -62,14 +80,11 @@ def counted_before(
     """The pieces of a part one after the other, open again after they were counted."""
     for piece, known in zip(pieces, counted, strict=True):
         name = piece.source.name
-        with reader_of(piece, folder) as reader:
-            if (known["name"], known["stamp"]) != (name, stamp_of(reader.path)):
+        with opened_piece(piece, folder, state["batch"], chunk_cells, progress) as opened:
+            if (known["name"], known["stamp"]) != (name, stamp_of(opened.reader.path)):
                 raise InputError(
                     f"'{piece.source.path}' was changed after its cells were counted: run the "
                     "workflow again when nothing else writes there."
                 )
-            cells = piece.cells(reader.shape[0], chunk_cells)
-            batches = batches_of(reader, name, state["batch"])[cells.start : cells.stop]
             columns = state["columns"][state["names"].index(name)]
-            opened = OpenedInput(name, reader, columns, chunk_cells, progress, batches, cells)
-            yield filtered_input(opened, known)
+            yield filtered_input(replace(opened, columns=columns), known)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,16 @@ class Way:
     settings : dict of str to dict
         By batch, what `made` makes a `GeneVariance` from: names, numbers and arrays.
     by_batch : dict of str to GeneVariance
-        What is made of them.
+        What is made of them, yet to see counts.
     """
 
     inputs: list[str]
     settings: dict[str, dict[str, Any]]
-    by_batch: dict[str, GeneVariance]
+    by_batch: dict[str, GeneVariance] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_batch = {batch: made(each) for batch, each in self.settings.items()}
+        object.__setattr__(self, "by_batch", by_batch)
 
     def add(self, batches: np.ndarray, counts: sp.csr_matrix) -> None:
         """Take in a chunk of counts (n, genes that passed), of cells of these batches (n,)."""
@@ -65,7 +69,7 @@ def ways_to_vary(
     for group in groups:
         names = [each.name for each in group]
         settings = _settings(statistics_of_batches(group), passed, options, ", ".join(names))
-        ways.append(Way(names, settings, {batch: made(each) for batch, each in settings.items()}))
+        ways.append(Way(names, settings))
     return ways
 
 
