@@ -109,6 +109,7 @@ def assert_same(one: Path, door: Path) -> None:
         (1, {"variable_genes": 9, "variable_genes_by": "pearson"}),
         (7, {"variable_genes": 9, "variable_genes_by": "pearson", "min_counts": 12}),
         (3, {"variable_genes": 9, "batch": "kind", "include": ["gene3"], "min_cells": 2}),
+        (5, {"variable_genes": 9, "batch": "kind"}),  # ranges that begin where another batch does
         (14, {"variable_genes": 5, "batch": "input"}),  # more parts than chunks: some are empty
     ],
 )
