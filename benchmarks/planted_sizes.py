@@ -5,7 +5,8 @@ first layer is right with the planted number of programs or one more or less; no
 that the smallest size is right. The depth of a hierarchy is two, of all others one.
 
 A choice is a row of `planted_sizes.tsv`, written as soon as it is made, seed 0 of all kinds first:
-a run that is broken off goes on where it was. What was tried lies in `planted_sizes/`.
+a run that is broken off goes on where it was. What was tried lies in `planted_sizes/`; without
+`planted_sizes.tsv`, the choice is made again from the first layers that were tried.
 
     python -m benchmarks.planted_sizes ../shared/data benchmarks/out
 """
@@ -116,10 +117,13 @@ def _shares(kind: Kind, rng: np.random.Generator) -> np.ndarray:
     return shares
 
 
-def chosen(dataset: Dataset, seed: int) -> Choice:
-    """What `layers: auto` gives."""
+def chosen(dataset: Dataset, seed: int, known: Path) -> Choice:
+    """What `layers: auto` gives; first layers that are known, a table, are not tried again."""
     options = LayerOptions(1, seed=seed, threads=1, **REAL_CELLS)
     trials = Trials(dataset, options, progress=False)
+    if known.exists():
+        tried = pd.read_csv(known, sep="\t")
+        return choose_layers(trials, tried[tried["layer"] == 1], refine=False)
     return choose_layers(trials, trials.first_layers(SIZES))
 
 
@@ -128,8 +132,9 @@ def row_of(name: str, seed: int, tables: Path) -> dict:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "planted.h5ad"
         write_dataset(path, planted(KINDS[name], np.random.default_rng(seed)))
-        choice, seconds = timed(lambda: chosen(open_dataset(path), seed), time.process_time)
-    choice.tried.to_csv(tables / f"{name.replace(' ', '_')}_{seed}.tsv", sep="\t", index=False)
+        table = tables / f"{name.replace(' ', '_')}_{seed}.tsv"
+        choice, seconds = timed(lambda: chosen(open_dataset(path), seed, table), time.process_time)
+    choice.tried.to_csv(table, sep="\t", index=False)
     there = choice.tried.loc[choice.tried["chosen"], "programs"].astype(int)
     return {
         "kind": name,

@@ -21,7 +21,7 @@ from neuralNMF.io.model import save_model
 from neuralNMF.io.states import read_state, write_state
 from neuralNMF.options import LayerOptions
 from neuralNMF.training import checkpoints
-from neuralNMF.training.checkpoints import KeptCheckpoint, checkpoint_of
+from neuralNMF.training.checkpoints import KeptCheckpoint, checkpoint_of, remove_checkpoint
 
 POISSON = {"beta": "learned", "loss": "nested_poisson"}
 PMF = {"beta": "pmf", "loss": "nested_poisson"}
@@ -191,7 +191,7 @@ def test_a_checkpoint_of_another_config_is_put_aside(dataset, tmp_path, caplog, 
     assert re.search(rf"of another fit \({told}\), and now lies in '.*\.aside'\.$", line)
     assert saved(tmp_path / "a.h5nnmf", found) == expected
     assert (tmp_path / "layer1.checkpoint.aside" / "model.training").exists()
-    again.remove()
+    remove_checkpoint(tmp_path / "layer1.h5nnmf")
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5nnmf"]
 
 

@@ -3,10 +3,12 @@
 import dataclasses
 import os
 import pickle
+import re
 import signal
 import socket
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -27,12 +29,12 @@ from neuralNMF.io.team_folder import DONE, FAILED, LOST, TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.processes import own_tag
 from neuralNMF.shards import launch, watch
-from neuralNMF.shards.job import Job
+from neuralNMF.shards.job import Job, fit_job
 from neuralNMF.shards.launch import failure, run_job
 from neuralNMF.shards.processes import Place, joined, own_place
 from neuralNMF.shards.ranges import open_range, ranges
 from neuralNMF.team import Team
-from neuralNMF.training.checkpoints import Checkpoint
+from neuralNMF.training.checkpoints import KeptCheckpoint
 from neuralNMF.training.projected import Projected
 
 CELLS, GENES = 900, 40
@@ -52,6 +54,8 @@ CASES = {
     "pmf": {"loss": "poisson", "beta": "pmf"},
 }
 EPOCHS = 6
+# Of these, fits are told to end, too.
+ENDED = ("nested", "pmf")
 DENSE = ("nested",)
 # Programs differ by this share of the largest entry at the most. More where a step is chosen by a
 # threshold that rounding may cross: steps of the posterior, groups of programs.
@@ -77,12 +81,57 @@ def write(folder: Path) -> None:
         write_dataset(folder / f"{name}.h5ad", sp.csr_matrix(counts.astype(np.float32)), obs)
 
 
-def fitted(dataset, options: dict):
+def fitted(dataset, options: dict, add=add_layer):
     model = None
     for rank in RANKS:
         layer = LayerOptions(rank=rank, epochs=EPOCHS, threads=1, **options)
-        model = add_layer(dataset, model, layer, progress=False)
+        model = add(dataset, model, layer, progress=False)
     return model
+
+
+class Ended(BaseException):
+    """The fit has ended where it was told to."""
+
+
+class Third:
+    """Tells to end at the third look, or never."""
+
+    def __init__(self, tells: bool) -> None:
+        self.looks = 3 if tells else 0
+
+    @property
+    def asked(self) -> bool:
+        self.looks -= 1
+        return self.looks == 0
+
+    def later(self):
+        return nullcontext()
+
+    def now(self, kept: str):
+        raise Ended(kept)
+
+
+def with_ends(folder: Path, team: Team, lose: bool):
+    """As `add_layer`, by fits of a team of which one is told to end, again and again.
+
+    With ``lose``, one of them loses what it wrote last each time.
+    """
+
+    def add(dataset, model, layer, progress):
+        kept = folder / f"kept-{layer.rank}"
+        for attempt in range(30):
+            stop = Third(team.rank == attempt % team.size)
+            checkpoint = KeptCheckpoint(kept, 1e6 if not lose else 0, stop, team)
+            try:
+                return add_layer(dataset, model, layer, progress=progress, checkpoint=checkpoint)
+            except Ended:
+                team.gathered(None)
+                if lose and team.rank == 0:
+                    newest = max(kept.glob("*.training.0of2-*"), key=lambda p: p.stat().st_mtime_ns)
+                    newest.unlink()
+        raise AssertionError("the fit does not get any further")
+
+    return add
 
 
 def part_of(rank: int, port: int, folder: Path) -> None:
@@ -119,6 +168,18 @@ def part_of(rank: int, port: int, folder: Path) -> None:
                 again = load_model(path, slice(first, first + dataset.shape[0]))
                 assert np.array_equal(again.thetas[0], model.thetas[0])
                 assert again.obs.equals(model.obs)
+        for name in ENDED:
+            dataset = open_range(folder / "sparse.h5ad", team, CASES[name].get("loss", ""))
+            for how in ("kept", "lost"):
+                add = with_ends(folder / name / how, team, how == "lost")
+                save_model(
+                    folder / f"{how} {name}-{rank}.h5nnmf",
+                    fitted(dataset, CASES[name], add),
+                    inpath="it",
+                )
+            save_model(
+                folder / f"once {name}-{rank}.h5nnmf", fitted(dataset, CASES[name]), inpath="it"
+            )
         dataset = open_range(folder / "sparse.h5ad", team, "nested")
         save_model(folder / f"again-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
         save_model(folder / f"once-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
@@ -182,6 +243,16 @@ def test_the_same_bytes_again(folder):
     for rank in range(2):
         once, again = (folder / f"{name}-{rank}.h5nnmf" for name in ("once", "again"))
         assert once.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["kept", "lost"])
+@pytest.mark.parametrize("name", ENDED)
+def test_the_same_bytes_after_interruptions(folder, name, how):
+    """Also where one process has lost its last state, so that all go on from the one before."""
+    for rank in range(2):
+        once, again = (folder / f"{kind} {name}-{rank}.h5nnmf" for kind in ("once", how))
+        assert once.read_bytes() == again.read_bytes()
+    assert (folder / name / how / "kept-5").is_dir()
 
 
 def test_sums_are_added_in_the_order_of_the_processes(found):
@@ -309,56 +380,90 @@ def test_what_needs_one_process_is_refused():
         LayerOptions(rank=3, shards=2, guide=1.0, labels="kind", **POISSON)
 
 
-def test_one_process_keeps_checkpoints_and_several_none(folder, tmp_path, monkeypatch):
-    """Whoever fitted it, what was kept before is gone once the model stands."""
-    told = []
-
-    class Told(Checkpoint):
-        def stage(self):
-            told.append("stage")
-
-        def remove(self):
-            told.append("remove")
-
-    job = Job(folder / "sparse.h5ad", None, tmp_path / "a.h5nnmf", LayerOptions(3, epochs=0))
-    run_job(job, Told())
+@pytest.mark.parametrize("shards", [1, 2])
+def test_what_was_kept_is_gone_once_the_model_stands(folder, tmp_path, monkeypatch, shards):
+    """Also where this fit was to keep nothing."""
+    for name in ("a.checkpoint", "a.checkpoint.aside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "key").touch()
     monkeypatch.setattr(launch, "_follow", all_done)
-    run_job(dataclasses.replace(job, options=LayerOptions(3, shards=2)), Told())
-    assert told == ["stage", "remove", "remove"]
+    options = LayerOptions(3, epochs=0, shards=shards)
+    run_job(Job(folder / "sparse.h5ad", None, tmp_path / "a.h5nnmf", options))
+    assert not list(tmp_path.glob("a.checkpoint*"))
 
 
-def all_done(command: list[str]) -> tuple[int, list[str]]:
+def all_done(command: list[str], *_) -> tuple[int, list[str]]:
     for rank in range(2):
         TeamFolder(Path(command[-1])).write_end(rank, how=DONE)
     return 0, []
 
 
-def test_a_killed_process_ends_all_in_one_sentence(tmp_path, caplog):
-    """By torchrun, as a rule does it; the model that was there before stays as it was."""
+def test_a_job_without_a_stop_keeps_nothing(tmp_path):
     write(tmp_path)
-    output = tmp_path / "layer1.h5nnmf"
+    options = LayerOptions(3, epochs=2)
+    fit_job(Job(tmp_path / "sparse.h5ad", None, tmp_path / "a.h5nnmf", options))
+    assert not list(tmp_path.glob("a.checkpoint*"))
+
+
+class Told:
+    """Tells to end once the log has a line with these words; and what is kept then."""
+
+    def __init__(self, caplog, words: str) -> None:
+        self.caplog, self.words = caplog, words
+
+    @property
+    def asked(self) -> bool:
+        return self.words in self.caplog.text
+
+    def later(self):
+        return nullcontext()
+
+    def now(self, kept: str):
+        raise Ended(kept)
+
+
+def test_a_job_that_is_told_to_end_or_killed_goes_on(tmp_path, caplog):
+    """By torchrun, as a rule does it, to the bytes of one that nobody disturbed."""
+    write(tmp_path)
+    output, whole = (tmp_path / name / "layer1.h5nnmf" for name in ("disturbed", "whole"))
+    output.parent.mkdir()
     output.write_text("of before")
-    limits = {"epochs": 1_000_000, "patience": 1_000_000}
+    limits = {"epochs": 1500, "patience": 1_000_000, "tol": 0.0}
     options = LayerOptions(rank=4, optimizer="adam", shards=2, threads=2, **limits)
+    job = Job(tmp_path / "sparse.h5ad", None, output, options, checkpoint_minutes=1000)
+    caplog.set_level("INFO", logger="neuralNMF")
+    with pytest.raises(Ended, match=r"epoch \d+ of layer 1 is kept in .*layer1\.checkpoint"):
+        run_job(job, Told(caplog, "epoch 10:"))
+    assert output.read_text() == "of before" and not workers()
+
+    caplog.clear()
     killed = []
 
     def kill() -> None:
-        while not any("epoch 10:" in record.message for record in caplog.records):
+        while "layer 1 epoch" not in caplog.text:
             time.sleep(0.05)
         for process in workers():
             if environment(process).get("RANK") == "1":
                 os.kill(process, signal.SIGKILL)
                 killed.append(time.monotonic())
 
-    caplog.set_level("INFO", logger="neuralNMF")
     watcher = threading.Thread(target=kill)
     watcher.start()
+    never = Told(caplog, "never said")
     with pytest.raises(ProcessError, match=r"process 1 of 2 .* no model was written"):
-        run_job(Job(tmp_path / "sparse.h5ad", None, output, options))
+        run_job(dataclasses.replace(job, checkpoint_minutes=1e-6), never)
     watcher.join()
     assert time.monotonic() - killed[0] < 60
-    assert output.read_text() == "of before"
-    assert not list(tmp_path.glob(".*")) and not workers()
+    assert output.read_text() == "of before" and not workers()
+    [epoch] = re.findall(r"goes on after epoch (\d+)", caplog.text)
+
+    caplog.clear()
+    run_job(job, never)
+    [later] = re.findall(r"goes on after epoch (\d+)", caplog.text)
+    assert int(later) > int(epoch) >= 10
+    assert [path.name for path in output.parent.iterdir()] == ["layer1.h5nnmf"]
+    run_job(dataclasses.replace(job, output=whole))
+    assert output.read_bytes() == whole.read_bytes()
 
 
 def workers() -> list[int]:

@@ -15,14 +15,15 @@ from neuralNMF.io.tables import read_table, write_table
 from neuralNMF.options import REAL_CELLS, LayerOptions
 from neuralNMF.plots.sizes import plot_sizes
 from neuralNMF.sizes.choose import (
-    _further,
     _is_last,
+    _levels,
     _near,
+    _of_lists,
     choose_first,
     choose_further,
     choose_layers,
 )
-from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Trials
+from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, NOT_TRIED, Trials
 
 FINE_PROGRAMS, COARSE_PROGRAMS = 6, 3
 
@@ -166,6 +167,7 @@ def test_the_planted_size_and_depth_among_lists(data):
     assert chosen == [[1, "", 6], [2, "6", 3]]
     assert rows["layer"].tolist() == [1, 1, 2, 3]
     assert rows["before"].tolist() == ["", "", "6", "6-3"]
+    assert rows["gap"].notna().tolist() == [False, False, True, False]
     second = rows[rows["layer"] == 2].iloc[0]
     assert second["held_out"] is None or np.isnan(second["held_out"])
     assert 1 <= second["parents"] < 1.1
@@ -276,7 +278,7 @@ def test_sizes_that_failed_do_not_count():
 def later(*rows: tuple[float, ...], layer: int = 2) -> pd.DataFrame:
     """Further layers by (size, programs, replicated, parents)."""
     frame = pd.DataFrame(rows, columns=["size", "programs", "replicated", "parents"])
-    return frame.assign(layer=layer, status=FINE)
+    return frame.assign(layer=layer, status=FINE, gap=np.nan)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +307,14 @@ def test_a_further_layer_groups_and_is_found_again(rows, size):
         assert reason.startswith(f"Layer 2: {size} programs group the 12 before, 1.")
 
 
+def test_the_sentence_says_what_a_further_merge_would_cost():
+    rows = later((4, 4, 1, 1)).assign(gap=4.27)
+    assert choose_further(rows, 12)[1] == (
+        "Layer 2: 4 programs group the 12 before, 1.00 parents each on average, all found again; "
+        "to put two more together costs 4.3 times as much as the last two did."
+    )
+
+
 def test_further_layers_that_failed_do_not_count():
     rows = later((6, 6, 1, 1), (4, 4, 1, 1), layer=3)
     rows.loc[0, ["status", "programs"]] = ["failed: too wide.", np.nan]
@@ -326,25 +336,27 @@ def test_sizes_near_the_best():
 
 
 def test_sizes_of_a_further_layer():
-    assert _further([12], 12, None) == [8, 6, 5, 4, 3, 2]
-    assert _further([4], 4, None) == [3, 2]
-    assert _further([2], 2, None) == []
+    """Where merges become dear: those where they do so most, and not hardly fewer than before."""
+    level = np.full(15, 1.1)
+    assert _levels(level) == []
+    level[[2, 3, 4, 5, 7, 8, 9, 10, 11, 12]] = [2, 1.3, 1.24, 3, 1.4, 1.5, 1.6, 1.7, 9, 9]
+    assert _levels(level) == [10, 9, 8, 7, 5, 2]
+    assert _levels(np.array([np.nan, np.nan])) == []
     lists = [[12, 6, 3], [12, 4], [8, 5], [12, 6, 2]]
-    assert _further([12], 11, lists) == [6, 4]
-    assert _further([12], 5, lists) == [4]  # layers become smaller
-    assert _further([12, 6], 6, lists) == [3, 2]
-    assert _further([8, 5], 5, lists) == []
+    assert _of_lists([12], 11, lists) == [6, 4]
+    assert _of_lists([12], 5, lists) == [4]  # layers become smaller
+    assert _of_lists([12, 6], 6, lists) == [3, 2]
+    assert _of_lists([8, 5], 5, lists) == []
 
 
 class Prepared:
     """Trials whose results are known: a first layer has what it is asked for, up to ten programs.
 
-    Further layers with a share of the programs before are found again, and no others.
+    They lie in pairs. Further layers of half of the programs before are found again, and no others.
     """
 
-    def __init__(self, share: float = 0.5) -> None:
+    def __init__(self) -> None:
         self.asked: list[list[int]] = []
-        self.share = share
 
     def first_layers(self, sizes: Iterable[int]) -> pd.DataFrame:
         self.asked.append(list(sizes))
@@ -357,7 +369,7 @@ class Prepared:
         self, previous: "Layers", before: tuple[int, ...], sizes: Iterable[int]
     ) -> Iterator[tuple[dict[str, object], "Layers"]]:
         for size in sizes:
-            found = float(size == self.share * previous.layers[-1])
+            found = float(size == 0.5 * previous.layers[-1])
             row = {"layer": len(before) + 1, "before": "-".join(map(str, before)), "size": size}
             row |= {"programs": size, "replicated": found, "parents": 1.0, "status": FINE}
             yield row, Layers([*previous.layers, size])
@@ -376,6 +388,8 @@ class NoLater(Prepared):
 class Layers:
     def __init__(self, layers: list[int]) -> None:
         self.layers = layers
+        programs = 0.1 * np.eye(layers[-1]) + np.eye(layers[-1])[np.arange(layers[-1]) // 2]
+        self.usages, self.betas = [np.eye(layers[-1])], [programs]
 
 
 def test_sizes_near_the_best_are_tried_and_may_win():
@@ -388,14 +402,45 @@ def test_sizes_near_the_best_are_tried_and_may_win():
     assert chosen[["layer", "before", "size"]].to_numpy().tolist() == [[1, "", 10], [2, "10", 5]]
 
 
-def test_smaller_sizes_are_tried_only_as_long_as_one_of_them_might_be_chosen():
-    trials = Prepared(0.4)
+def test_smaller_sizes_are_tried_only_as_long_as_one_of_them_might_be_chosen(monkeypatch):
+    """At all levels two programs are put together more dearly than the last two."""
+    monkeypatch.setattr("neuralNMF.sizes.choose.gaps", lambda costs: np.full(costs.size, 1.3))
+    trials = Prepared()
     tried = trials.first_layers([10])
     choice = choose_layers(trials, tried, refine=False)
     rows = choice.tried
-    assert choice.layers == [10, 4]
-    assert rows.loc[rows["layer"] == 2, "size"].tolist() == [7, 5, 4]
+    assert choice.layers == [10, 5]
+    assert rows.loc[rows["layer"] == 2, "size"].tolist() == [7, 6, 5, 2, 3, 4]
+    assert rows.loc[rows["layer"] == 2, "status"].tolist() == [FINE] * 3 + [NOT_TRIED] * 3
     assert rows.loc[rows["layer"] == 3, "size"].tolist() == [3, 2]
+    assert rows["gap"].tolist()[1:] == [1.3] * 8
+
+
+def test_where_merges_never_become_dear_there_is_no_further_layer(monkeypatch):
+    """But in lists, whose sizes are asked for."""
+    monkeypatch.setattr("neuralNMF.sizes.choose.gaps", lambda costs: np.full(costs.size, 1.2))
+    trials = Prepared()
+    tried = trials.first_layers([10])
+    choice = choose_layers(trials, tried, refine=False)
+    assert choice.layers == [10]
+    assert choice.tried["status"].tolist() == [FINE] + [NOT_TRIED] * 6
+    assert choice.reason.endswith(
+        "No layer 2: whichever of the 10 programs are put together, the next two cost hardly more, "
+        "so that no number of groups stands out."
+    )
+    assert choose_layers(trials, tried, lists=[[10, 5]]).layers == [10, 5]
+
+
+def test_no_layer_between_the_planted_ones():
+    """The pairs of six programs; four groups of them would be found again as well."""
+    data = planted(seed=3)
+    trials = Trials(data, options(), progress=False)
+    choice = choose_layers(trials, trials.first_layers([FINE_PROGRAMS]), refine=False)
+    assert choice.layers == [FINE_PROGRAMS, COARSE_PROGRAMS]
+    rows = choice.tried[choice.tried["layer"] == 2]
+    assert rows["size"].tolist() == [COARSE_PROGRAMS, 2, 4]
+    assert rows["status"].tolist() == [FINE, NOT_TRIED, NOT_TRIED]
+    assert rows["gap"].iloc[0] > 1.5 > rows["gap"].iloc[1:].max()
 
 
 def test_a_smaller_size_with_as_many_programs_is_still_tried():
@@ -428,7 +473,7 @@ def test_a_first_layer_is_kept_where_every_later_one_fails():
     trials = NoLater()
     choice = choose_layers(trials, trials.first_layers([8]))
     assert choice.layers == [8]
-    assert choice.tried["status"].tolist() == [FINE] + ["failed: it diverged."] * 4
+    assert choice.tried["status"].tolist() == [FINE] + ["failed: it diverged."] + [NOT_TRIED] * 3
     assert choice.tried["chosen"].tolist() == [True] + [False] * 4
 
 
@@ -486,6 +531,16 @@ def test_the_picture_has_a_column_a_layer(depth):
     held_out = figure.axes[depth].lines
     assert len(held_out) == len(ERRORS) + 2
     np.testing.assert_allclose(held_out[len(ERRORS)].get_ydata(), [0.8, 0.5, 0.2, np.nan])
+
+
+def test_of_a_further_layer_all_gaps_are_drawn_and_the_programs_of_what_was_tried():
+    rest = pd.DataFrame({"layer": 2, "size": [2, 3], "gap": [1.1, 1.2], "status": NOT_TRIED})
+    rows = [table(*SOUND), later((4, 4, 0.75, 1.0)).assign(gap=3.0), rest]
+    figure = plot_sizes(pd.concat(rows, ignore_index=True).assign(chosen=False))
+    above, below = figure.axes[1], figure.axes[3]
+    assert [line.get_xydata().tolist() for line in above.lines[1:3]] == [[[4, 4]], [[4, 3]]]
+    assert below.lines[0].get_xydata().tolist() == [[2, 1.1], [3, 1.2], [4, 3.0]]
+    assert below.get_xlim() == (1.4, 4.6)
 
 
 def test_nothing_tried_is_nothing_to_draw():

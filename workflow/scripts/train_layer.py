@@ -6,7 +6,6 @@ from neuralNMF.io.choice import load_layers
 from neuralNMF.options import LayerOptions
 from neuralNMF.shards.job import Job
 from neuralNMF.shards.launch import run_job
-from neuralNMF.training.checkpoints import checkpoint_of
 from nmf_workflow.script import run, told_to_stop
 
 
@@ -20,8 +19,7 @@ def main(snakemake):
     before = [Path(path) for path in given.previous]  # one, or none at layer 1
     files = Path(given.dataset), before[0] if before else None, output
     with told_to_stop("SIGUSR1") as stop:
-        checkpoint = checkpoint_of(output, params.checkpoint_minutes, stop)
-        run_job(Job(*files, options, layers, reason), checkpoint)
+        run_job(Job(*files, options, layers, reason, params.checkpoint_minutes), stop)
 
 
 run(main, snakemake)

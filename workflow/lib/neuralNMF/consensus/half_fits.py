@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +19,7 @@ from neuralNMF.options import LayerOptions
 from neuralNMF.progress import bar
 from neuralNMF.projection.programs import held_programs
 from neuralNMF.threads import threads_of_a_fit
-from neuralNMF.training.checkpoints import Checkpoint
+from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -101,10 +99,8 @@ def fits_of_halves(
     with bar("halves of the cells", "fit", len(tasks), shown=progress) as fits:
         for first in range(0, len(tasks), team.size):
             turn = tasks[first : first + team.size]
-            # Kept by a process alone, whose turns are of one fit each; several keep nothing.
-            kept = checkpoint.part(turn[0].name)
-            make = partial(_own_fit, turn, dataset, previous, options, batches, probe, kept)
-            own = [Found(usage, programs) for usage, programs in kept.result(make)["layers"]]
+            layers = _own_fit(turn, dataset, previous, options, batches, probe, checkpoint)
+            own = [Found(usage, programs) for usage, programs in layers]
             found += team.gathered(own)[: len(turn)]
             fits.update(len(turn))
     pairs = list(zip(found[: 2 * SPLITS : 2], found[1 : 2 * SPLITS : 2], strict=True))
@@ -128,31 +124,46 @@ def _own_fit(
     batches: Batches | None,
     probe: Probe,
     checkpoint: Checkpoint,
-) -> dict[str, Any]:
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """The layers of that fit of a turn that this process makes, by itself, of the probe's cells.
 
-    None, where fewer fits are left than there are processes.
+    None, where fewer fits are left than there are processes. What the checkpoint has of an earlier
+    start is not fitted again.
     """
-    # Every process has the cells of all of these fits for a moment, and keeps its own.
-    parts = (_part(dataset, previous, half.cells) for half in turn)
-    mine = [part for rank, part in enumerate(parts) if rank == dataset.team.rank]
-    layers: list[tuple[np.ndarray, np.ndarray]] = []
-    for half, before in mine:
-        seed = options.seed + _STRIDE * turn[dataset.team.rank].number
-        _log.info("a half of the cells, %d of them, seed %d", half.shape[0], seed)
-        # Its usage is that of the probe's cells, by its programs.
-        fit = fit_layer(
-            half,
-            before,
-            replace(options, seed=seed),
-            batches=batches,
-            progress=False,
-            warn=False,
-            exact_usage=False,
-            checkpoint=checkpoint,
-        )
-        layers = probe.layers(fit, options)
-    return {"layers": layers}
+    team = dataset.team
+    has_one = team.rank < len(turn)
+    kept = checkpoint.part(turn[team.rank].name) if has_one else NOTHING_KEPT
+    result = kept.result()
+    if any(team.gathered(has_one and result is None)):
+        # Every process has the cells of all of these fits for a moment, and keeps its own.
+        parts = (_part(dataset, previous, half.cells) for half in turn)
+        mine = [part for rank, part in enumerate(parts) if rank == team.rank]
+        if mine and result is None:
+            own = replace(options, seed=options.seed + _STRIDE * turn[team.rank].number)
+            fit = _fit_of_half(*mine[0], own, batches, kept)
+            result = kept.done({"layers": probe.layers(fit, options)})
+    return [] if result is None else result["layers"]
+
+
+def _fit_of_half(
+    half: Dataset,
+    before: Model | None,
+    options: LayerOptions,
+    batches: Batches | None,
+    checkpoint: Checkpoint,
+) -> Model:
+    """The fit of a half of the cells; its usage is asked for of the probe's cells alone."""
+    _log.info("a half of the cells, %d of them, seed %d", half.shape[0], options.seed)
+    return fit_layer(
+        half,
+        before,
+        options,
+        batches=batches,
+        progress=False,
+        warn=False,
+        exact_usage=False,
+        checkpoint=checkpoint,
+    )
 
 
 def _part(

@@ -1,4 +1,7 @@
-"""The folder that the processes of a team share: what to do, parts of a model, how each ended."""
+"""The folder that the processes of a team share.
+
+What they are to do, parts of a model, how each ended, and whether they are told to end.
+"""
 
 import contextlib
 import json
@@ -13,8 +16,9 @@ from neuralNMF.io.strays import own_name
 
 # Begins each line that a process means for the log of whoever has started it.
 LINE = "neuralNMF:"
-# How a process ended: all was done, it failed, or it lost another one.
-DONE, FAILED, LOST = "done", "failed", "lost"
+# How a process ended: all was done, it failed, it lost another one, or it kept the state of its fit
+# since it was told to end.
+DONE, FAILED, LOST, KEPT = "done", "failed", "lost", "kept"
 
 
 class TeamFolder:
@@ -56,9 +60,43 @@ class TeamFolder:
             return {}
         return found
 
+    def ask_to_end(self) -> None:
+        """Tell the processes to end where they can go on later."""
+        with contextlib.suppress(OSError):
+            self._ending.touch()
+
+    def asked_to_end(self) -> bool:
+        """Whether they are told so."""
+        return self._ending.exists()
+
+    @contextmanager
+    def ends_later(self, rank: int) -> Iterator[None]:
+        """For as long as it lasts a process looks whether it is told to end."""
+        mark = self.path / f"looks-{rank}"
+        with contextlib.suppress(OSError):
+            mark.touch()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                mark.unlink(missing_ok=True)
+
+    def some_look(self) -> bool:
+        """Whether any process looks whether it is told to end."""
+        return any(self.path.glob("looks-*"))
+
+    def some_kept(self) -> bool:
+        """Whether any process has ended and kept the state of its fit."""
+        ends = self.path.glob("end-*.json")
+        return any(f'"{KEPT}"' in end.read_text(encoding="utf-8") for end in ends)
+
     @property
     def _job(self) -> Path:
         return self.path / "job.json"
+
+    @property
+    def _ending(self) -> Path:
+        return self.path / "end"
 
     def _end(self, rank: int) -> Path:
         return self.path / f"end-{rank}.json"

@@ -11,13 +11,16 @@ from neuralNMF.plots.style import BLUE, FAINT, ORANGE, draw_title, new_figure
 
 
 def plot_sizes(tried: pd.DataFrame) -> Figure:
-    """Draw how many programs are found again, and the held-out error, by the size of each layer.
+    """Draw how many programs are found again, and what speaks for a size, of each layer.
+
+    For a size of layer 1 speaks the held-out error; for one of a further layer, how much more it
+    costs to put two more programs together.
 
     Parameters
     ----------
     tried : DataFrame
         A row a size, as `neuralNMF.sizes.choose.choose_layers` gives it: ``layer``, ``size``,
-        ``programs``, ``replicated``, ``held_out``, ``held_out_1`` ..., ``parents``, ``chosen``.
+        ``programs``, ``replicated``, ``held_out``, ``held_out_1`` ..., ``gap``, ``chosen``.
 
     Returns
     -------
@@ -41,9 +44,11 @@ def plot_sizes(tried: pd.DataFrame) -> Figure:
         if layer == 1:
             _held_out(axes[1, column], rows)
         else:
-            _parents(axes[1, column], rows)
+            _gap(axes[1, column], rows)
         axes[1, column].set_xlabel("programs asked for")
-        axes[1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes[1, column].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        # A single size would otherwise be drawn among fractions of a program.
+        axes[1, column].set_xlim(rows["size"].min() - 0.6, rows["size"].max() + 0.6)
         for panel in axes[:, column]:
             for size in rows.loc[rows["chosen"].astype(bool), "size"]:
                 panel.axvline(size, color=FAINT, linewidth=0.9, linestyle="--")
@@ -59,8 +64,9 @@ def plot_sizes(tried: pd.DataFrame) -> Figure:
 
 
 def _found_again(axes: Axes, rows: pd.DataFrame) -> None:
-    found = rows["programs"] * rows["replicated"]
     axes.plot(rows["size"], rows["size"], color="0.85", linewidth=1, label="as many as asked for")
+    rows = rows[rows["status"] != "not tried"]
+    found = rows["programs"] * rows["replicated"]
     axes.plot(
         rows["size"], rows["programs"], color=ORANGE, marker="o", markersize=4, label="programs"
     )
@@ -78,9 +84,9 @@ def _held_out(axes: Axes, rows: pd.DataFrame) -> None:
     open_frame(axes)
 
 
-def _parents(axes: Axes, rows: pd.DataFrame) -> None:
-    axes.plot(rows["size"], rows["parents"], color=BLUE, marker="o", markersize=4)
+def _gap(axes: Axes, rows: pd.DataFrame) -> None:
+    axes.plot(rows["size"], rows["gap"], color=BLUE, marker="o", markersize=4)
     axes.axhline(1.0, color="0.85", linewidth=1)
-    axes.set_ylabel("parents of a program\n(effective number)")
-    axes.set_ylim(bottom=0.9)
+    axes.set_ylabel("cost of the next merge\n(the last one: 1)")
+    axes.set_ylim(bottom=0)
     open_frame(axes)

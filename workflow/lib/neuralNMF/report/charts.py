@@ -23,7 +23,7 @@ from neuralNMF.report.source import Source, program_id
 FLOW = 0.02  # of a fine program: thinner flows are left out
 REPLICATED = 0.8  # the least correlation of a program that is found again
 # Columns of sizes.tsv that are shown.
-TRIED = ["size", "programs", "replicated", "held_out", "parents", "status", "chosen"]
+TRIED = ["size", "programs", "replicated", "held_out", "parents", "gap", "status", "chosen"]
 
 Chart = dict[str, Any]
 
@@ -93,14 +93,19 @@ def _held_out(source: Source) -> Iterator[Chart]:
 def _tried(source: Source) -> Iterator[Chart]:
     if source.sizes is None:
         return
-    for layer, tried in source.sizes.groupby("layer"):
+    # Tables of before have no gap.
+    table = source.sizes.reindex(columns=["layer", *TRIED])
+    for layer, tried in table.groupby("layer"):
         fine = tried[tried["status"] == "fine"].sort_values("size")
         sizes = fine["size"].tolist()
         again = numbers(100 * fine["replicated"])
         traces = [lines("found again (%)", sizes, again, marker={"color": "c0"})]
-        if fine["held_out"].notna().any():
-            error = numbers(fine["held_out"])
-            traces.append(lines("held-out error", sizes, error, yaxis="y2", marker={"color": "c1"}))
+        by_error = fine["held_out"].notna().any()
+        second = "held-out error" if by_error else "cost of the next merge"
+        rest = fine if by_error else tried.sort_values("size")
+        values = numbers(rest["held_out" if by_error else "gap"])
+        places = rest["size"].tolist()
+        traces.append(lines(second, places, values, yaxis="y2", marker={"color": "c1"}))
         columns = [name for name in TRIED if tried[name].notna().any()]
         rows = [[written(row[name]) for name in columns] for row in tried.to_dict("records")]
         chosen = tried.loc[tried["chosen"].astype(str).str.lower() == "true", "size"]
@@ -109,12 +114,14 @@ def _tried(source: Source) -> Iterator[Chart]:
             f"Sizes of layer {layer} that were tried",
             "Blue: the share of programs that is found again in other cells. Orange, of layer 1: "
             "the error on counts that no fit has seen, beside that of one program; look for where "
-            "it stops falling. Dashed: what was chosen.",
+            "it stops falling. Orange, of further layers: what it costs to put two more programs "
+            "together, beside what the last two did; a peak is where programs make groups. Dashed: "
+            "what was chosen.",
             traces,
             ([name.replace("_", " ").capitalize() for name in columns], rows),
             xaxis=axis("programs asked for"),
             yaxis=axis("found again (%)", range=[0, 105]),
-            yaxis2=axis("held-out error", overlaying="y", side="right", showgrid=False),
+            yaxis2=axis(second, overlaying="y", side="right", showgrid=False),
             shapes=[upright(float(size)) for size in chosen],
         )
 

@@ -14,7 +14,7 @@ from neuralNMF.io.team_folder import TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.shards.ranges import open_range
 from neuralNMF.team import ALONE, Team
-from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
+from neuralNMF.training.checkpoints import Stop, checkpoint_of
 
 # Columns of ``obs`` that a fit adds to those of the data set.
 _ADDED = ("cell_scale",)
@@ -39,6 +39,8 @@ class Job:
         ``options.rank``.
     reason : str or None
         Why they were chosen, for the model.
+    checkpoint_minutes : float
+        Between two states of the fit that are kept beside the model; 0 keeps none.
     """
 
     dataset: Path
@@ -47,12 +49,14 @@ class Job:
     options: LayerOptions
     layers: list[int] | None = None
     reason: str | None = None
+    checkpoint_minutes: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         """The job in JSON types."""
         paths = {name: getattr(self, name) for name in ("dataset", "previous", "output")}
         named = {name: None if path is None else str(path) for name, path in paths.items()}
-        more = {"layers": self.layers, "reason": self.reason}
+        names = "layers", "reason", "checkpoint_minutes"
+        more = {name: getattr(self, name) for name in names}
         return {**named, **more, "options": asdict(self.options)}
 
     @classmethod
@@ -66,6 +70,7 @@ class Job:
             LayerOptions(**plain["options"]),
             plain["layers"],
             plain["reason"],
+            plain["checkpoint_minutes"],
         )
 
 
@@ -73,7 +78,7 @@ def fit_job(
     job: Job,
     team: Team = ALONE,
     folder: TeamFolder | None = None,
-    checkpoint: Checkpoint = NOTHING_KEPT,
+    stop: Stop | None = None,
 ) -> None:
     """Fit the layer and write the model.
 
@@ -84,8 +89,8 @@ def fit_job(
         The processes that do it, each of which calls this.
     folder : TeamFolder or None
         Where several processes put their parts.
-    checkpoint : Checkpoint
-        Of a process that works alone: several would have to stop at the same epoch.
+    stop : Stop or None
+        Says when this process is told to end; None keeps no state of the fit.
 
     Raises
     ------
@@ -97,6 +102,7 @@ def fit_job(
     options = job.options
     if job.layers is not None:
         options = replace(options, rank=job.layers[0 if before is None else len(before.layers)])
+    checkpoint = checkpoint_of(job.output, job.checkpoint_minutes, stop, team)
     model = add_layer(dataset, before, options, progress=team.leads, checkpoint=checkpoint)
     if job.reason is not None:
         model.info["chosen_because"] = job.reason

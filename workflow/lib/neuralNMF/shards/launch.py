@@ -10,26 +10,31 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from neuralNMF.errors import DeviceError, InputError, NeuralNMFError, OutputError, ProcessError
-from neuralNMF.io.team_folder import DONE, FAILED, LINE, LOST, TeamFolder, team_folder
+from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder, team_folder
 from neuralNMF.processes import own_tag
 from neuralNMF.shards.job import Job, fit_job
-from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
+from neuralNMF.training.checkpoints import Stop, remove_checkpoint
 
 _log = logging.getLogger(__name__)
 _ERRORS = {kind.__name__: kind for kind in (InputError, OutputError, DeviceError, ProcessError)}
 # Seconds that processes have to end by themselves, and lines of theirs that are kept for a defect.
-_GRACE, _KEPT = 10.0, 40
+_GRACE, _LINES = 10.0, 40
+# Between two looks whether this process is told to end.
+_LOOK = 0.2
 _FIRST_OF_TORCHRUN = re.compile(r"Root Cause.*\brank +: (\d+) .*\bexitcode +: -\d", re.DOTALL)
 _FIRST_OF_SRUN = re.compile(r"\btask (\d+): (?:Killed|Out Of Memory)")
 _WORKER = ["-m", "neuralNMF.shards.worker"]
 
 
-def run_job(job: Job, checkpoint: Checkpoint = NOTHING_KEPT) -> None:
+def run_job(job: Job, stop: Stop | None = None) -> None:
     """Fit one more layer, by as many processes as its options ask for, and write the model.
 
     Parameters
@@ -38,8 +43,10 @@ def run_job(job: Job, checkpoint: Checkpoint = NOTHING_KEPT) -> None:
         With ``options.shards`` above 1, processes of their own are started: by torchrun on this
         machine, or by srun where this is a job of Slurm with so many tasks. The threads of the
         options are those of all processes of this machine together.
-    checkpoint : Checkpoint
-        One process keeps the state of its fit there; several keep none. Gone once the model stands.
+    stop : Stop or None
+        Says when this process is told to end. With ``job.checkpoint_minutes`` the state of the fit
+        is kept then, and every so many minutes; an earlier one is gone on with, and is gone once
+        the model stands. None keeps nothing.
 
     Raises
     ------
@@ -50,13 +57,13 @@ def run_job(job: Job, checkpoint: Checkpoint = NOTHING_KEPT) -> None:
     """
     shards = job.options.shards
     if shards == 1:
-        fit_job(job, checkpoint=checkpoint)
+        fit_job(job, stop=stop)
     else:
-        _run_team(job, shards)
-    checkpoint.remove()
+        _run_team(job, shards, stop if job.checkpoint_minutes else None)
+    remove_checkpoint(job.output)
 
 
-def _run_team(job: Job, shards: int) -> None:
+def _run_team(job: Job, shards: int, stop: Stop | None) -> None:
     with team_folder(job.output) as folder:
         by_slurm = _tasks_of_slurm() >= shards
         of_one = _of_one(job, by_slurm)
@@ -66,13 +73,14 @@ def _run_team(job: Job, shards: int) -> None:
         else:
             command = _torchrun(shards, folder.path)
         how = f"the tasks of job {os.environ['SLURM_JOB_ID']}" if by_slurm else "on this machine"
-        _log.info(
-            "%d processes, %s, each with a range of the cells; they keep no checkpoints",
-            shards,
-            how,
-        )
-        status, said = _follow(command)
-        if status or any(folder.read_end(rank).get("how") != DONE for rank in range(shards)):
+        _log.info("%d processes, %s, each with a range of the cells", shards, how)
+        with nullcontext() if stop is None else stop.later():
+            status, said = _follow(command, folder, stop)
+            ends = [folder.read_end(rank) for rank in range(shards)]
+            if stop is not None and stop.asked:
+                kept = [end["what"] for end in ends if end.get("how") == KEPT]
+                stop.now(kept[0] if kept else "nothing half-written is left")
+        if status or any(end.get("how") != DONE for end in ends):
             raise failure(folder, shards, said)
 
 
@@ -116,20 +124,21 @@ def _srun(shards: int, threads: int, folder: Path) -> list[str]:
     return [*run, sys.executable, *_WORKER, str(folder)]
 
 
-def _follow(command: list[str]) -> tuple[int, list[str]]:
+def _follow(command: list[str], folder: TeamFolder, stop: Stop | None) -> tuple[int, list[str]]:
     """Run a command to its end and log what it says; its status, and its last other lines."""
-    other: deque[str] = deque(maxlen=_KEPT)
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_paths())},
-        start_new_session=True,
-    )
-    with process:
+    other: deque[str] = deque(maxlen=_LINES)
+    with _deaf_to_warnings():
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_paths())},
+            start_new_session=True,
+        )
+    with process, nullcontext() if stop is None else _handed_on(stop, folder, process):
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -141,6 +150,43 @@ def _follow(command: list[str]) -> tuple[int, list[str]]:
             return process.wait(), list(other)
         finally:
             _end(process)
+
+
+@contextmanager
+def _deaf_to_warnings() -> Iterator[None]:
+    """What is started in the meantime does not mind a cluster's warning, which this process takes.
+
+    Slurm sends it to all processes of a job, and one that knows nothing of it would end at once.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handed_on(stop: Stop, folder: TeamFolder, process: subprocess.Popen[str]) -> Iterator[None]:
+    """Tell the team where this process is told to end.
+
+    While it trains, it keeps its state and ends; before and after that it is ended at once.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOK):
+            if stop.asked:
+                folder.ask_to_end()
+                if not (folder.some_look() or folder.some_kept()):
+                    _end(process)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        looking.join()
 
 
 def _paths() -> list[str]:

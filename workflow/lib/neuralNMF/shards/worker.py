@@ -9,17 +9,42 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import NeuralNMFError
-from neuralNMF.io.team_folder import DONE, FAILED, LINE, LOST, TeamFolder
+from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder
 from neuralNMF.shards.job import Job, fit_job
 from neuralNMF.shards.processes import LeftAloneError, Place, joined, meeting, own_place
 from neuralNMF.shards.watch import watched
+
+
+class _KeptError(BaseException):
+    """The state of the fit is kept, and the process is to end."""
+
+
+@dataclass(frozen=True)
+class _ToldByStarter:
+    """What has started the processes tells them to end; `training.checkpoints.Stop`."""
+
+    folder: TeamFolder
+    rank: int
+
+    @property
+    def asked(self) -> bool:
+        return self.folder.asked_to_end()
+
+    def later(self) -> AbstractContextManager[None]:
+        return self.folder.ends_later(self.rank)
+
+    def now(self, kept: str) -> NoReturn:
+        self.folder.write_end(self.rank, how=KEPT, what=kept)
+        raise _KeptError
 
 
 def main(folder: Path) -> int:
@@ -38,7 +63,9 @@ def main(folder: Path) -> int:
         job = replace(job, options=replace(job.options, device=str(device)))
         store = meeting(place)
         with watched(place, store, known["starter"], lost), joined(place, store, device) as team:
-            fit_job(job, team, shared)
+            fit_job(job, team, shared, _ToldByStarter(shared, place.rank))
+    except _KeptError:
+        return 0
     except LeftAloneError:
         shared.write_end(place.rank, how=LOST, lost="")
     except NeuralNMFError as error:
@@ -60,7 +87,11 @@ def _own_device(job: Job, place: Place) -> torch.device:
 
 
 def _end_when_told(record: Callable[[], None]) -> None:
-    """End at once where torchrun or Slurm ends the processes, also while others are waited for."""
+    """End at once where torchrun or Slurm ends the processes, also while others are waited for.
+
+    A cluster's warning is for what has started them, which tells them.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from neuralNMF.evidence.levels import gaps, merge_costs
 from neuralNMF.io.model import Model
 from neuralNMF.options import COARSER, DEEPEST
-from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, Row, Trials
+from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, NOT_TRIED, Row, Trials
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +25,10 @@ _ERROR_BARS, _ELBOW = 2.0, 0.02
 _ASKED = 0.9
 # Coarse programs that a fine one is part of, on average: more is no grouping.
 _PARENTS = 1.5
-# Sizes of further layers that are tried, as shares of the layer before.
-_SHARES = (COARSER, 0.5, 0.4, 0.33, 0.25, 0.2)
+# A further layer has so many programs that to put two of them together, too, costs this many times
+# more than what was put together last; and so many sizes are tried, where it does so most. Programs
+# drawn at random, which have no level, come to 1.2 (median of the largest), planted ones to 7 to 9.
+_GAP, _MOST_TRIED = 1.25, 6
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Choice:
     reason : str
         In a sentence or a few.
     tried : DataFrame
-        A row for each size that was tried; ``chosen`` marks those of the layers.
+        A row for each size that was tried, and for those of further layers that were not worth
+        it; ``chosen`` marks those of the layers.
     """
 
     layers: list[int]
@@ -78,12 +82,15 @@ def choose_layers(
     layers, reasons = [size], [reason]
     model = trials.model(layers)
     while len(layers) < DEEPEST or lists is not None:
-        sizes = _further(layers, model.layers[-1], lists)
-        if not sizes:
-            break
-        further = _try_further(trials, model, layers, sizes)
-        tried = pd.concat([tried, further.rows], ignore_index=True)
-        reasons.append(further.reason)
+        level = gaps(merge_costs(model.usages[-1], model.betas[-1]))
+        sizes = _levels(level) if lists is None else _of_lists(layers, len(level), lists)
+        further = _try_further(trials, model, layers, sizes, level)
+        rows = [tried, further.rows]
+        if lists is None:
+            rows.append(_not_tried(further.rows, layers, level))
+        tried = pd.concat([part for part in rows if len(part)], ignore_index=True)
+        if further.reason:
+            reasons.append(further.reason)
         if further.size is None or further.model is None:
             break
         layers.append(further.size)
@@ -194,7 +201,8 @@ def choose_further(tried: pd.DataFrame, before: int) -> tuple[int | None, str]:
             best = found.sort_values(["programs", "size"], ascending=[True, False]).iloc[-1]
             return int(best["size"]), (
                 f"Layer {layer}: {int(best['programs'])} programs group the {before} before, "
-                f"{best['parents']:.2f} parents each on average, {_share(best)} found again."
+                f"{best['parents']:.2f} parents each on average, {_share(best)} found again"
+                f"{_dearer(best)}."
             )
     return None, (
         f"No layer {layer}: no size groups the {before} programs in a way that is found again in "
@@ -213,14 +221,17 @@ class _Further:
 
 
 def _try_further(
-    trials: Trials, before: Model, layers: Sequence[int], sizes: Sequence[int]
+    trials: Trials, before: Model, layers: Sequence[int], sizes: Sequence[int], level: np.ndarray
 ) -> _Further:
     """Try sizes of a further layer, the largest first, until no smaller one can be chosen."""
+    if not sizes:
+        reason = _no_level(len(layers) + 1, len(level)) if _could_be(level) else ""
+        return _Further(pd.DataFrame(columns=COLUMNS), None, reason, None)
     rows: list[Row] = []
     models: dict[int, Model | None] = {}
     trial = trials.later_layers(before, tuple(layers), sizes)
     for place, (row, model) in enumerate(trial, start=1):
-        rows.append(row)
+        rows.append(row | {"gap": level[row["size"]]})
         models[row["size"]] = model
         table = pd.DataFrame(rows).reindex(columns=COLUMNS)
         further, reason = choose_further(table, before.layers[-1])
@@ -276,17 +287,45 @@ def _near(tried: pd.DataFrame, size: int) -> list[int]:
     return sorted(near - set(asked) - {0, 1})
 
 
-def _further(
-    layers: Sequence[int], programs: int, lists: Sequence[Sequence[int]] | None
-) -> list[int]:
-    """Sizes of the next layer that are tried, the largest first."""
-    if lists is not None:
-        depth = len(layers)
-        begun = [each for each in lists if list(each[:depth]) == list(layers)]
-        given = {each[depth] for each in begun if len(each) > depth}
-        return sorted((size for size in given if size < programs), reverse=True)
-    sizes = {round(share * programs) for share in _SHARES}
-    return sorted((size for size in sizes if size >= 2), reverse=True)
+def _could_be(level: np.ndarray) -> range:
+    """Numbers of programs that a layer above so many programs may have."""
+    return range(2, round(COARSER * len(level)) + 1)
+
+
+def _levels(level: np.ndarray) -> list[int]:
+    """Sizes of the next layer that are tried, the largest first: where merges become dear."""
+    sizes = [n for n in _could_be(level) if level[n] >= _GAP]
+    return sorted(sorted(sizes, key=lambda n: -level[n])[:_MOST_TRIED], reverse=True)
+
+
+def _not_tried(tried: pd.DataFrame, layers: Sequence[int], level: np.ndarray) -> pd.DataFrame:
+    """Rows of the sizes of a further layer that were not worth a trial, with their gaps."""
+    before = "-".join(map(str, layers))
+    row = {"layer": len(layers) + 1, "before": before, "status": NOT_TRIED}
+    left = [n for n in _could_be(level) if n not in set(tried["size"])]
+    rows = pd.DataFrame([row | {"size": n, "gap": level[n]} for n in left])
+    return rows.reindex(columns=COLUMNS)
+
+
+def _dearer(best: pd.Series) -> str:
+    if best["programs"] != best["size"] or np.isnan(best["gap"]):
+        return ""
+    return f"; to put two more together costs {best['gap']:.1f} times as much as the last two did"
+
+
+def _no_level(layer: int, programs: int) -> str:
+    return (
+        f"No layer {layer}: whichever of the {programs} programs are put together, the next two "
+        "cost hardly more, so that no number of groups stands out."
+    )
+
+
+def _of_lists(layers: Sequence[int], programs: int, lists: Sequence[Sequence[int]]) -> list[int]:
+    """Sizes of the next layer that are tried, the largest first, where models are given."""
+    depth = len(layers)
+    begun = [each for each in lists if list(each[:depth]) == list(layers)]
+    given = {each[depth] for each in begun if len(each) > depth}
+    return sorted((size for size in given if size < programs), reverse=True)
 
 
 def _share(row: pd.Series) -> str:

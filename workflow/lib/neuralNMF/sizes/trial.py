@@ -38,10 +38,11 @@ COLUMNS = [
     "held_out",
     *ERRORS,
     "parents",
+    "gap",
     "seconds",
     "status",
 ]
-FINE = "fine"
+FINE, NOT_TRIED = "fine", "not tried"
 
 Row = dict[str, Any]
 
