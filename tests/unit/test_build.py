@@ -199,6 +199,20 @@ def test_include_wins_over_min_cells_but_not_over_emptiness(tmp_path, counts):
     assert "E1" in frame.columns and "E2" not in frame.columns
 
 
+@pytest.mark.parametrize("kind", ["counts", "normalised and rounded"])
+def test_rounded_values_of_one_total_are_told_from_counts(tmp_path, caplog, kind):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(0.5, 4.0, (200, 30)) * rng.gamma(2.0, 1.0, (200, 1)))
+    counts[:, 0] += 1
+    if kind != "counts":
+        counts = np.rint(1e4 * counts / counts.sum(axis=1, keepdims=True))
+    path = make(tmp_path / "a.h5ad", counts, range(30))
+    with caplog.at_level("WARNING"):
+        build(tmp_path, path, chunk_cells=90)
+    said = "in0: all cells have nearly the same total, 10000. Normalised values" in caplog.text
+    assert said == (kind != "counts")
+
+
 def test_cells_empty_on_the_selected_genes_are_dropped_and_logged(tmp_path, counts, caplog):
     path = make(tmp_path / "a.h5ad", counts, range(30), kind=[f"k{i}" for i in range(53)])
     genes = [20, 21]

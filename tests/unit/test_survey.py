@@ -70,6 +70,18 @@ def test_a_file_without_counts_says_what_it_holds(tmp_path, counts):
         survey_counts(written(tmp_path, adata))
 
 
+def test_a_file_of_zeros_holds_no_counts(tmp_path):
+    path = written(tmp_path, make_adata(np.zeros((9, 5))))
+    with pytest.raises(InputError, match="no counts: of its 9 cells 9 were looked at, and all of"):
+        survey_counts(path)
+
+
+def test_rounded_values_of_one_total_are_noticed(tmp_path, counts):
+    assert not survey_counts(written(tmp_path, make_adata(counts))).equal_totals
+    equal = np.rint(1e6 * counts / counts.sum(axis=1, keepdims=True))
+    assert survey_counts(written(tmp_path, make_adata(equal))).equal_totals
+
+
 def test_counts_far_into_a_file_are_looked_at(tmp_path):
     """The first cells may be whole numbers by chance: CITE-seq panels, cells of one count."""
     counts = np.ones((4000, 50), np.float32)

@@ -328,6 +328,16 @@ WRONG = [
         'project.new.model: there is no file "no.h5nnmf"',
     ),
     (
+        {"project": {"new": {"input": __file__, "model": "results/sim/main/layer2"}}},
+        'project.new.model is "results/sim/main/layer2", which is neither `sample/run` of this '
+        "config nor the path of a model file, which ends with `.h5nnmf`",
+    ),
+    (
+        {"project": {"new": {"input": __file__, "model": __file__}}},
+        f'project.new.model is "{__file__}", which is neither `sample/run` of this config nor the '
+        "path of a model file",
+    ),
+    (
         {"project": {"new": {"input": __file__, "model": "sim/mani"}}},
         'project.new.model is "sim/mani", but there is no "mani" in `runs`; did you mean '
         '"sim/main"?',

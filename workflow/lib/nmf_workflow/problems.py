@@ -206,6 +206,12 @@ def projection_problems(projection: Projection, data: Mapping[str, Any]) -> Iter
     for name, key in zip(projection.run, ("samples", "runs"), strict=True):
         if name not in data[key]:
             known = [f"{sample}/{run}" for sample in data["samples"] for run in data["runs"]]
+            if projection.model.count("/") != 1 or is_there(projection.model):
+                yield (
+                    f"{where}.model is {show(projection.model)}, which is neither `sample/run` of "
+                    "this config nor the path of a model file, which ends with `.h5nnmf`."
+                )
+                break
             yield (
                 f"{where}.model is {show(projection.model)}, but there is no "
                 f"{show(name)} in `{key}`{suggestion(projection.model, known)}"

@@ -12,6 +12,7 @@ from neuralNMF.batches.factors import batch_of_cells
 from neuralNMF.dataset.gene_statistics import CountedInput, GeneStatistics
 from neuralNMF.errors import InputError
 from neuralNMF.io.counts import CountsReader
+from neuralNMF.io.values import made_equal
 from neuralNMF.labels import check_groups
 from neuralNMF.options import INPUT
 from neuralNMF.progress import bar
@@ -138,6 +139,14 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     logger.info(
         "%s: %d of %d cells under %d counts, dropped", opened.name, dropped, kept.size, min_counts
     )
+    if made_equal(totals):
+        logger.warning(
+            "%s: all cells have nearly the same total, %.0f. Normalised values that were rounded "
+            "look so: if these are, give the raw counts instead; if the counts were thinned to one "
+            "depth, all is well.",
+            opened.name,
+            np.median(totals),
+        )
     return FilteredInput(opened, totals, kept, CountedInput(opened.name, parts))
 
 

@@ -7,6 +7,24 @@ NOISE, NOISE_SHARE = 1e-3, 1e-6
 LARGEST = float(np.finfo(np.float32).max)
 
 
+# Totals of so many cells whose spread is so small a share of their mean were made the same.
+_CELLS, _SPREAD = 100, 0.05
+
+
+def made_equal(totals: np.ndarray) -> bool:
+    """Whether cells have the same total but for rounding, as no counts of molecules have.
+
+    Normalised values that were rounded look so, and counts that were thinned to one depth.
+
+    Parameters
+    ----------
+    totals : ndarray, (N,)
+        Of each cell.
+    """
+    used = totals[totals > 0]
+    return used.size >= _CELLS and bool(used.std() <= _SPREAD * used.mean())
+
+
 def off_whole(values: np.ndarray) -> np.ndarray:
     """How far each value is from a whole number, of the same shape; nothing for whole numbers."""
     if values.dtype.kind != "f":

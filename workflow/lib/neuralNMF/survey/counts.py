@@ -14,6 +14,7 @@ from neuralNMF.gene_classes import GENE_CLASSES, gene_class_mask
 from neuralNMF.io.counts import CountsReader, open_counts
 from neuralNMF.io.genes import are_ids
 from neuralNMF.io.places import Place, places_of
+from neuralNMF.io.values import made_equal
 from neuralNMF.survey.columns import Columns, judge_columns
 from neuralNMF.survey.species import species_of
 
@@ -41,6 +42,8 @@ class Survey:
         Whether genes have ids of Ensembl, FlyBase or WormBase beside or in place of symbols.
     species : str
         As `species_of` says it; '' where nothing tells it.
+    equal_totals : bool
+        Whether these cells have nearly the same total, as rounded normalised values have.
     median_counts : int
         Of a cell, over the cells that were looked at.
     genes_a_cell : int
@@ -60,6 +63,7 @@ class Survey:
     places: tuple[Place, ...]
     ids: bool
     species: str
+    equal_totals: bool
     median_counts: int
     genes_a_cell: int
     class_shares: dict[str, float]
@@ -98,6 +102,11 @@ def survey_counts(path: str | Path, *, temporary: str | Path | None = None) -> S
     with open_counts(path, layer, temporary=temporary) as reader:
         sample = _sample(reader)
         totals = np.asarray(sample.sum(axis=1, dtype=np.float64)).ravel()
+        if not totals.any():
+            raise InputError(
+                f"'{path}' has no counts: of its {reader.shape[0]} cells {totals.size} were looked "
+                "at, and all of their values are zero."
+            )
         of_genes = np.asarray(sample.sum(axis=0, dtype=np.float64)).ravel()
         symbols = reader.gene_symbols
         shares = {
@@ -112,6 +121,7 @@ def survey_counts(path: str | Path, *, temporary: str | Path | None = None) -> S
             places=tuple(places),
             ids=are_ids(reader.gene_ids),
             species=species_of(reader.gene_ids, symbols),
+            equal_totals=made_equal(totals),
             median_counts=round(float(np.median(totals))),
             genes_a_cell=round(float(np.median(np.diff(sample.indptr)))),
             class_shares=shares,

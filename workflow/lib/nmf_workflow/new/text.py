@@ -96,8 +96,13 @@ def about(survey: Survey) -> str:
 
 def where_the_counts_are(survey: Survey) -> str:
     """Which matrix holds raw counts, and what is in the others."""
+    doubt = (
+        " But all cells have nearly the same total: if these are normalised values that were "
+        "rounded, give the raw counts instead."
+    )
+    end = doubt if survey.equal_totals else ""
     if not survey.places:
-        return "It holds raw counts."
+        return f"It holds raw counts.{end}"
     used = survey.layer or survey.places[0].layer
     others = [
         f"{place.layer} has {place.fault} values"
@@ -106,7 +111,7 @@ def where_the_counts_are(survey: Survey) -> str:
         for place in survey.places
         if place.layer != used
     ]
-    return "; ".join([f"{used} holds raw counts", *others]) + "."
+    return "; ".join([f"{used} holds raw counts", *others]) + f".{end}"
 
 
 def columns_of_cells(survey: Survey, sample: Mapping[str, Any]) -> list[str]:
