@@ -66,6 +66,8 @@ def test_what_cells_do_not_use_and_what_is_there_twice_costs_nothing():
     costs = merge_costs(usage, programs)
     np.testing.assert_allclose(costs[[4, 3]], 0, atol=1e-9 * costs[2])
     assert (costs[1:3] > 0).all()
+    # Nor do they make a level.
+    np.testing.assert_allclose(gaps(costs), [np.nan, np.nan, costs[1] / costs[2], np.nan, np.nan])
 
 
 def test_fewer_than_three_programs_have_no_gap():

@@ -1,11 +1,14 @@
 """One model by two processes, each with a range of the cells: the same numbers as by one."""
 
 import dataclasses
+import itertools
 import os
 import pickle
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import nullcontext
@@ -25,7 +28,7 @@ from neuralNMF.errors import InputError, ProcessError
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
 from neuralNMF.io.model_parts import join_parts, save_part
-from neuralNMF.io.team_folder import DONE, FAILED, LOST, TeamFolder
+from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LOST, TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.processes import own_tag
 from neuralNMF.shards import launch, watch
@@ -55,7 +58,7 @@ CASES = {
 }
 EPOCHS = 6
 # Of these, fits are told to end, too.
-ENDED = ("nested", "pmf")
+ENDED = {"nested": ("kept", "lost", "full"), "pmf": ("kept",)}
 DENSE = ("nested",)
 # Programs differ by this share of the largest entry at the most. More where a step is chosen by a
 # threshold that rounding may cross: steps of the posterior, groups of programs.
@@ -111,22 +114,26 @@ class Third:
         raise Ended(kept)
 
 
-def with_ends(folder: Path, team: Team, lose: bool):
+def with_ends(folder: Path, team: Team, how: str):
     """As `add_layer`, by fits of a team of which one is told to end, again and again.
 
-    With ``lose``, one of them loses what it wrote last each time.
+    Where some is ``lost``, one of them loses what it wrote last each time; where the disk is
+    ``full``, the other one cannot write every second time.
     """
 
     def add(dataset, model, layer, progress):
         kept = folder / f"kept-{layer.rank}"
         for attempt in range(30):
             stop = Third(team.rank == attempt % team.size)
-            checkpoint = KeptCheckpoint(kept, 1e6 if not lose else 0, stop, team)
+            checkpoint = KeptCheckpoint(kept, 1e6 if how == "kept" else 0, stop, team)
+            if how == "full" and team.rank == 1:
+                fails, write = itertools.cycle([False, True]), checkpoint._write
+                checkpoint._write = lambda *file, f=fails, w=write: not next(f) and w(*file)
             try:
                 return add_layer(dataset, model, layer, progress=progress, checkpoint=checkpoint)
             except Ended:
                 team.gathered(None)
-                if lose and team.rank == 0:
+                if how == "lost" and team.rank == 0:
                     newest = max(kept.glob("*.training.0of2-*"), key=lambda p: p.stat().st_mtime_ns)
                     newest.unlink()
         raise AssertionError("the fit does not get any further")
@@ -168,19 +175,25 @@ def part_of(rank: int, port: int, folder: Path) -> None:
                 again = load_model(path, slice(first, first + dataset.shape[0]))
                 assert np.array_equal(again.thetas[0], model.thetas[0])
                 assert again.obs.equals(model.obs)
+
+        def keep(name: str, model) -> None:
+            save_model(folder / f"{name}-{rank}.h5nnmf", model, inpath="it")
+
         for name in ENDED:
             dataset = open_range(folder / "sparse.h5ad", team, CASES[name].get("loss", ""))
-            for how in ("kept", "lost"):
-                add = with_ends(folder / name / how, team, how == "lost")
-                save_model(
-                    folder / f"{how} {name}-{rank}.h5nnmf",
-                    fitted(dataset, CASES[name], add),
-                    inpath="it",
-                )
-            save_model(
-                folder / f"once {name}-{rank}.h5nnmf", fitted(dataset, CASES[name]), inpath="it"
-            )
+            for how in ENDED[name]:
+                add = with_ends(folder / name / how, team, how)
+                keep(f"{how} {name}", fitted(dataset, CASES[name], add))
+            keep(f"once {name}", fitted(dataset, CASES[name]))
         dataset = open_range(folder / "sparse.h5ad", team, "nested")
+        for how in ("once", "kept", "kept in part"):
+            layer = LayerOptions(rank=4, epochs=EPOCHS, threads=1, consensus=True)
+            if how == "kept in part" and team.rank == 0:
+                for half in ("1a", "3b", "4a"):
+                    (folder / "halves" / f"half_{half}.result").unlink()
+            checkpoint = KeptCheckpoint(folder / "halves", 1e6, Third(False), team)
+            given = {} if how == "once" else {"checkpoint": checkpoint}
+            keep(f"{how} consensus", add_layer(dataset, None, layer, progress=False, **given))
         save_model(folder / f"again-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
         save_model(folder / f"once-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
     (folder / f"found-{rank}").write_bytes(pickle.dumps(found))
@@ -245,14 +258,63 @@ def test_the_same_bytes_again(folder):
         assert once.read_bytes() == again.read_bytes()
 
 
-@pytest.mark.parametrize("how", ["kept", "lost"])
-@pytest.mark.parametrize("name", ENDED)
+@pytest.mark.parametrize(("name", "how"), [(name, how) for name in ENDED for how in ENDED[name]])
 def test_the_same_bytes_after_interruptions(folder, name, how):
     """Also where one process has lost its last state, so that all go on from the one before."""
     for rank in range(2):
         once, again = (folder / f"{kind} {name}-{rank}.h5nnmf" for kind in ("once", how))
         assert once.read_bytes() == again.read_bytes()
     assert (folder / name / how / "kept-5").is_dir()
+
+
+@pytest.mark.parametrize("how", ["kept", "kept in part"])
+def test_halves_that_are_done_are_not_fitted_again(folder, how):
+    """Of two processes one may have its half of a turn from before, and the other not."""
+    for rank in range(2):
+        once, again = (folder / f"{kind} consensus-{rank}.h5nnmf" for kind in ("once", how))
+        assert once.read_bytes() == again.read_bytes()
+    assert len(list((folder / "halves").glob("half_*.result"))) == 8
+
+
+def test_what_is_started_does_not_mind_a_cluster_s_warning():
+    told = "import os, signal; os.kill(os.getpid(), signal.SIGUSR1); print('goes on')"
+    run = [*launch._DEAF, sys.executable, "-c", told]
+    assert subprocess.run(run, capture_output=True, text=True).stdout == "goes on\n"
+
+
+@pytest.mark.parametrize(
+    ("looks", "kept", "there", "ended"),
+    [
+        pytest.param(True, False, True, False, id="it trains"),
+        pytest.param(False, False, True, True, id="it does not train"),
+        pytest.param(False, True, True, False, id="it leaves"),
+        pytest.param(True, False, False, True, id="it cannot be told"),
+    ],
+)
+def test_a_team_is_told_to_end_or_ended(tmp_path, monkeypatch, looks, kept, there, ended):
+    ends = threading.Event()
+    monkeypatch.setattr(launch, "_LOOK", 0.01)
+    monkeypatch.setattr(launch, "_end", lambda process: ends.set())
+    folder = TeamFolder(tmp_path)
+    if not there:
+        monkeypatch.setattr(folder, "ask_to_end", lambda: None)
+    if kept:
+        folder.write_end(1, how=KEPT, what="epoch 3")
+    looking = folder.ends_later(0) if looks else nullcontext()
+    with looking, launch._handed_on(Mock(asked=True), folder, Mock()):
+        assert ends.wait(5 if ended else 0.2) == ended
+    assert folder.asked_to_end() == there
+
+
+def test_one_that_does_not_leave_is_ended(tmp_path, monkeypatch):
+    ends = threading.Event()
+    monkeypatch.setattr(launch, "_LOOK", 0.01)
+    monkeypatch.setattr(launch, "_LEAVE", 0.1)
+    monkeypatch.setattr(launch, "_end", lambda process: ends.set())
+    folder = TeamFolder(tmp_path)
+    folder.write_end(0, how=KEPT, what="epoch 3")
+    with launch._handed_on(Mock(asked=True), folder, Mock()):
+        assert ends.wait(5)
 
 
 def test_sums_are_added_in_the_order_of_the_processes(found):
@@ -428,7 +490,7 @@ def test_a_job_that_is_told_to_end_or_killed_goes_on(tmp_path, caplog):
     output, whole = (tmp_path / name / "layer1.h5nnmf" for name in ("disturbed", "whole"))
     output.parent.mkdir()
     output.write_text("of before")
-    limits = {"epochs": 1500, "patience": 1_000_000, "tol": 0.0}
+    limits = {"epochs": 800, "patience": 1_000_000, "tol": 0.0}
     options = LayerOptions(rank=4, optimizer="adam", shards=2, threads=2, **limits)
     job = Job(tmp_path / "sparse.h5ad", None, output, options, checkpoint_minutes=1000)
     caplog.set_level("INFO", logger="neuralNMF")

@@ -426,9 +426,11 @@ def test_where_merges_never_become_dear_there_is_no_further_layer(monkeypatch):
     assert choice.tried["status"].tolist() == [FINE] + [NOT_TRIED] * 6
     assert choice.reason.endswith(
         "No layer 2: whichever of the 10 programs are put together, the next two cost hardly more, "
-        "so that no number of groups stands out."
+        "so that no number of groups up to 7 stands out."
     )
-    assert choose_layers(trials, tried, lists=[[10, 5]]).layers == [10, 5]
+    of_lists = choose_layers(trials, tried, lists=[[10, 5]])
+    assert of_lists.layers == [10, 5]
+    assert of_lists.reason.endswith("the last two did.") and "No layer" not in of_lists.reason
 
 
 def test_no_layer_between_the_planted_ones():
@@ -541,6 +543,12 @@ def test_of_a_further_layer_all_gaps_are_drawn_and_the_programs_of_what_was_trie
     assert [line.get_xydata().tolist() for line in above.lines[1:3]] == [[[4, 4]], [[4, 3]]]
     assert below.lines[0].get_xydata().tolist() == [[2, 1.1], [3, 1.2], [4, 3.0]]
     assert below.get_xlim() == (1.4, 4.6)
+
+
+def test_a_table_of_before_there_were_gaps_is_drawn():
+    rows = pd.concat([table(*SOUND), later((4, 4, 0.75, 1.0))], ignore_index=True)
+    figure = plot_sizes(rows.drop(columns="gap").assign(chosen=False))
+    assert np.isnan(figure.axes[3].lines[0].get_ydata()).all()
 
 
 def test_nothing_tried_is_nothing_to_draw():

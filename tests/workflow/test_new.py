@@ -104,6 +104,14 @@ def of_so_many_cells(cells: int) -> Survey:
     return replace(survey_counts("a.h5ad"), cells=cells)
 
 
+def test_equal_totals_are_doubted(folder):
+    small().write_h5ad("a.h5ad")
+    survey = survey_counts("a.h5ad")
+    doubt = "all cells have nearly the same total"
+    assert doubt not in text.where_the_counts_are(survey)
+    assert doubt in text.where_the_counts_are(replace(survey, equal_totals=True))
+
+
 @pytest.mark.parametrize(
     ("cells", "layers"), [(60, [3, 1]), (150, [7, 3]), (240, "auto"), (200_001, [20, 10, 5])]
 )

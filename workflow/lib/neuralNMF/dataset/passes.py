@@ -139,13 +139,13 @@ def first_pass(opened: OpenedInput, min_counts: int) -> FilteredInput:
     logger.info(
         "%s: %d of %d cells under %d counts, dropped", opened.name, dropped, kept.size, min_counts
     )
-    if made_equal(totals):
+    if made_equal(totals[kept]):
         logger.warning(
             "%s: all cells have nearly the same total, %.0f. Normalised values that were rounded "
             "look so: if these are, give the raw counts instead; if the counts were thinned to one "
             "depth, all is well.",
             opened.name,
-            np.median(totals),
+            np.median(totals[kept]),
         )
     return FilteredInput(opened, totals, kept, CountedInput(opened.name, parts))
 

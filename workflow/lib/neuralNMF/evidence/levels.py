@@ -4,14 +4,15 @@ import numpy as np
 
 _CHUNK = 1 << 16  # cells at a time that are held in double precision
 _RIDGE = 1e-12  # of the usages' sum of squares
+_NOTHING = 1e-9  # of the largest cost: no cost but rounding
 
 
 def merge_costs(usage: np.ndarray, programs: np.ndarray) -> np.ndarray:
     """What it costs to put programs together, the cheapest pair first, one after the other.
 
     Two programs that are put together become one, whose usage is the sum of theirs; the programs
-    are then solved again by least squares. The cost is the squared error that this adds to the
-    model's own counts, ``usage @ programs``; neither noise nor the cells' counts come into it.
+    are then solved again by least squares. The cost is the squared error that this adds to what
+    the model says, ``usage @ programs``; the noise of the counts does not come into it.
 
     Parameters
     ----------
@@ -63,12 +64,15 @@ def gaps(costs: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, (k,)
-        Entry n is that of n programs, n = 2 ... k - 1, else NaN: where it is large, programs that
-        belong together have been put together, and the next two do not.
+        Entry n is that of n programs, n = 2 ... k - 1: where it is large, programs that belong
+        together have been put together, and the next two do not. NaN of other numbers, and where
+        the last merge cost nothing: programs that no cell uses, or that are there twice.
     """
     found = np.full(costs.size, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found[2:] = costs[1:-1] / costs[2:]
+    if costs.size > 2:
+        last = costs[2:]
+        real = last > _NOTHING * np.nanmax(costs)
+        np.divide(costs[1:-1], last, out=found[2:], where=real)
     return found
 
 

@@ -87,8 +87,8 @@ class TeamFolder:
 
     def some_kept(self) -> bool:
         """Whether any process has ended and kept the state of its fit."""
-        ends = self.path.glob("end-*.json")
-        return any(f'"{KEPT}"' in end.read_text(encoding="utf-8") for end in ends)
+        ranks = (int(end.stem.partition("-")[2]) for end in self.path.glob("end-*.json"))
+        return any(self.read_end(rank).get("how") == KEPT for rank in ranks)
 
     @property
     def _job(self) -> Path:

@@ -34,6 +34,8 @@ def plot_sizes(tried: pd.DataFrame) -> Figure:
     """
     if tried.empty:
         raise InputError("There are no sizes to draw: none was tried.")
+    if "gap" not in tried:  # a table of an earlier version
+        tried = tried.assign(gap=float("nan"))
     layers = sorted(tried["layer"].unique())
     figure = new_figure(0.6 + 3.4 * len(layers), 5.2)
     axes = figure.subplots(2, len(layers), squeeze=False, sharex="col")

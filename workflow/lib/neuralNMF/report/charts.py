@@ -100,7 +100,7 @@ def _tried(source: Source) -> Iterator[Chart]:
         sizes = fine["size"].tolist()
         again = numbers(100 * fine["replicated"])
         traces = [lines("found again (%)", sizes, again, marker={"color": "c0"})]
-        by_error = fine["held_out"].notna().any()
+        by_error = layer == 1
         second = "held-out error" if by_error else "cost of the next merge"
         rest = fine if by_error else tried.sort_values("size")
         values = numbers(rest["held_out" if by_error else "gap"])

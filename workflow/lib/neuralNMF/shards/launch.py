@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,8 +28,12 @@ _log = logging.getLogger(__name__)
 _ERRORS = {kind.__name__: kind for kind in (InputError, OutputError, DeviceError, ProcessError)}
 # Seconds that processes have to end by themselves, and lines of theirs that are kept for a defect.
 _GRACE, _LINES = 10.0, 40
-# Between two looks whether this process is told to end.
-_LOOK = 0.2
+# Between two looks whether this process is told to end; and how long processes that have kept their
+# state may take to leave.
+_LOOK, _LEAVE = 0.2, 60.0
+# What a cluster warns by; Slurm sends it to all processes of a job, and one that does not ignore it
+# ends. What ignores it hands that on to what it starts.
+_DEAF = ["sh", "-c", 'trap "" USR1; exec "$@"', "deaf"]
 _FIRST_OF_TORCHRUN = re.compile(r"Root Cause.*\brank +: (\d+) .*\bexitcode +: -\d", re.DOTALL)
 _FIRST_OF_SRUN = re.compile(r"\btask (\d+): (?:Killed|Out Of Memory)")
 _WORKER = ["-m", "neuralNMF.shards.worker"]
@@ -108,7 +113,14 @@ def _tasks_of_slurm() -> int:
 
 
 def _torchrun(shards: int, folder: Path) -> list[str]:
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr=localhost"]
+    run = [
+        *_DEAF,
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--local-addr=localhost",
+    ]
     return [*run, f"--nproc-per-node={shards}", *_WORKER, str(folder)]
 
 
@@ -121,23 +133,22 @@ def _srun(shards: int, threads: int, folder: Path) -> list[str]:
     meet = f"--export=ALL,MASTER_ADDR={first},MASTER_PORT={port}"
     run = ["srun", f"--ntasks={shards}", f"--nodes={os.environ.get('SLURM_JOB_NUM_NODES', '1')}"]
     run += [f"--cpus-per-task={threads}", "--kill-on-bad-exit=1", "--overlap", meet]
-    return [*run, sys.executable, *_WORKER, str(folder)]
+    return [*run, *_DEAF, sys.executable, *_WORKER, str(folder)]
 
 
 def _follow(command: list[str], folder: TeamFolder, stop: Stop | None) -> tuple[int, list[str]]:
     """Run a command to its end and log what it says; its status, and its last other lines."""
     other: deque[str] = deque(maxlen=_LINES)
-    with _deaf_to_warnings():
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_paths())},
-            start_new_session=True,
-        )
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(_paths())},
+        start_new_session=True,
+    )
     with process, nullcontext() if stop is None else _handed_on(stop, folder, process):
         try:
             assert process.stdout is not None
@@ -153,19 +164,6 @@ def _follow(command: list[str], folder: TeamFolder, stop: Stop | None) -> tuple[
 
 
 @contextmanager
-def _deaf_to_warnings() -> Iterator[None]:
-    """What is started in the meantime does not mind a cluster's warning, which this process takes.
-
-    Slurm sends it to all processes of a job, and one that knows nothing of it would end at once.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
 def _handed_on(stop: Stop, folder: TeamFolder, process: subprocess.Popen[str]) -> Iterator[None]:
     """Tell the team where this process is told to end.
 
@@ -174,11 +172,17 @@ def _handed_on(stop: Stop, folder: TeamFolder, process: subprocess.Popen[str]) -
     over = threading.Event()
 
     def look() -> None:
+        quiet = None
         while not over.wait(_LOOK):
-            if stop.asked:
-                folder.ask_to_end()
-                if not (folder.some_look() or folder.some_kept()):
-                    _end(process)
+            if not stop.asked:
+                continue
+            folder.ask_to_end()
+            if folder.asked_to_end() and folder.some_look():
+                quiet = None
+                continue
+            quiet = quiet or time.monotonic()
+            if not folder.some_kept() or time.monotonic() - quiet > _LEAVE:
+                _end(process)
 
     looking = threading.Thread(target=look, daemon=True)
     looking.start()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,9 @@ from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder
 from neuralNMF.shards.job import Job, fit_job
 from neuralNMF.shards.processes import LeftAloneError, Place, joined, meeting, own_place
 from neuralNMF.shards.watch import watched
+
+# Seconds; less than the others wait for a sign of life (`shards.watch`).
+_PATIENCE = 30.0
 
 
 class _KeptError(BaseException):
@@ -65,8 +69,11 @@ def main(folder: Path) -> int:
         with watched(place, store, known["starter"], lost), joined(place, store, device) as team:
             fit_job(job, team, shared, _ToldByStarter(shared, place.rank))
     except _KeptError:
+        _wait_for_others(shared)
         return 0
     except LeftAloneError:
+        # Others that were told to end as well have left; whoever still trains keeps its state.
+        _wait_for_others(shared)
         shared.write_end(place.rank, how=LOST, lost="")
     except NeuralNMFError as error:
         shared.write_end(place.rank, how=FAILED, kind=type(error).__name__, what=str(error))
@@ -78,6 +85,16 @@ def main(folder: Path) -> int:
     return 1
 
 
+def _wait_for_others(shared: TeamFolder) -> None:
+    """Where all are told to end, let those that train keep their states.
+
+    The first process that leaves takes the others with it.
+    """
+    end = time.monotonic() + _PATIENCE
+    while shared.asked_to_end() and shared.some_look() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def _own_device(job: Job, place: Place) -> torch.device:
     """The device of this process: of several GPUs of a machine each process has one."""
     device = resolve_device(job.options.device)
@@ -87,11 +104,7 @@ def _own_device(job: Job, place: Place) -> torch.device:
 
 
 def _end_when_told(record: Callable[[], None]) -> None:
-    """End at once where torchrun or Slurm ends the processes, also while others are waited for.
-
-    A cluster's warning is for what has started them, which tells them.
-    """
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    """End at once where torchrun or Slurm ends the processes, also while others are waited for."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def wait() -> None:

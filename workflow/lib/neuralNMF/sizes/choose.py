@@ -72,6 +72,7 @@ def choose_layers(
         Whether sizes near the best first layer are tried too; not with ``lists``.
     """
     # Nothing before the first layer: a table that was read has NaN there.
+    tried = tried.reindex(columns=COLUMNS)
     tried = tried.assign(before=tried["before"].fillna("").astype(str))
     size, reason = choose_first(tried)
     if refine and lists is None:
@@ -84,6 +85,8 @@ def choose_layers(
     while len(layers) < DEEPEST or lists is not None:
         level = gaps(merge_costs(model.usages[-1], model.betas[-1]))
         sizes = _levels(level) if lists is None else _of_lists(layers, len(level), lists)
+        if not sizes and lists is not None:
+            break  # the lists end here
         further = _try_further(trials, model, layers, sizes, level)
         rows = [tried, further.rows]
         if lists is None:
@@ -288,8 +291,12 @@ def _near(tried: pd.DataFrame, size: int) -> list[int]:
 
 
 def _could_be(level: np.ndarray) -> range:
-    """Numbers of programs that a layer above so many programs may have."""
-    return range(2, round(COARSER * len(level)) + 1)
+    """Numbers of programs that are thought of for the layer above one with these gaps."""
+    return range(2, _most(len(level)) + 1)
+
+
+def _most(programs: int) -> int:
+    return round(COARSER * programs)
 
 
 def _levels(level: np.ndarray) -> list[int]:
@@ -316,7 +323,7 @@ def _dearer(best: pd.Series) -> str:
 def _no_level(layer: int, programs: int) -> str:
     return (
         f"No layer {layer}: whichever of the {programs} programs are put together, the next two "
-        "cost hardly more, so that no number of groups stands out."
+        f"cost hardly more, so that no number of groups up to {_most(programs)} stands out."
     )
 
 

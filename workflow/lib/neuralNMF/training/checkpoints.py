@@ -127,7 +127,8 @@ class KeptCheckpoint(Checkpoint):
         changed: list[str] = []
         if self._team.leads and self._folder.is_dir():
             before = self._read("key") or {}
-            changed = [name for name in self._key if before.get(name) != self._key[name]]
+            names = sorted(self._key.keys() | before.keys())
+            changed = [name for name in names if before.get(name) != self._key.get(name)]
         if changed:
             _log.warning(
                 "The checkpoint in '%s' is of another fit (%s), and now lies in '%s'.",
@@ -214,17 +215,22 @@ class KeptCheckpoint(Checkpoint):
 
     def _newest(self, kind: str, order: Callable[[State], tuple[int, ...]]) -> State | None:
         """The newest state of a kind that all processes have, by ``order``; None for none."""
-        found: dict[tuple[int, ...], tuple[int, State]] = {}
+        slots: dict[tuple[int, ...], int] = {}
+        state = None
         for slot, end in enumerate(self._slots):
+            state = None  # two states at a time may be too large
             state = self._read(f"{self._name}.{kind}{end}")
             if state is not None:
-                found[order(state)] = (slot, state)
-        of_all = set.intersection(*map(set, self._team.gathered(list(found))))
+                slots[order(state)] = slot
+        of_all = set.intersection(*map(set, self._team.gathered(list(slots))))
         if not of_all:
             return None
-        slot, newest = found[max(of_all)]
-        self._next[kind] = (slot + 1) % len(self._slots)
-        return newest
+        newest = slots[max(of_all)]
+        self._next[kind] = (newest + 1) % len(self._slots)
+        if newest != len(self._slots) - 1:
+            state = None
+            state = self._read(f"{self._name}.{kind}{self._slots[newest]}")
+        return state
 
     def _write(self, name: str, state: State) -> bool:
         """Whether it could be written; a disk that is full is no reason to end a fit."""
@@ -262,14 +268,14 @@ def _key_of_all(keys: Sequence[State]) -> State:
     first, *others = keys
     same = {name: all(other[name] == value for other in others) for name, value in first.items()}
     of_all = {name: first[name] if same[name] else [key[name] for key in keys] for name in first}
-    return of_all | {"processes": len(keys)}
+    return of_all if len(keys) == 1 else of_all | {"processes": len(keys)}
 
 
 def _differences(before: State, now: State, names: list[str]) -> list[str]:
     """What differs between two keys, in words; of options, which."""
     told = []
     for name in names:
-        if isinstance(now[name], dict) and isinstance(before.get(name), dict):
+        if isinstance(now.get(name), dict) and isinstance(before.get(name), dict):
             of_all = before[name].keys() | now[name].keys()
             told += sorted(key for key in of_all if before[name].get(key) != now[name].get(key))
         else:
