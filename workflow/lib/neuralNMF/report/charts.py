@@ -119,7 +119,10 @@ def _tried(source: Source) -> Iterator[Chart]:
             "what was chosen.",
             traces,
             ([name.replace("_", " ").capitalize() for name in columns], rows),
-            xaxis=axis("programs asked for"),
+            # Plotly draws fractions of a program where sizes lie close to each other.
+            xaxis=axis(
+                "programs asked for", **({"dtick": 1} if np.ptp(tried["size"]) < 10 else {})
+            ),
             yaxis=axis("found again (%)", range=[0, 105]),
             yaxis2=axis(second, overlaying="y", side="right", showgrid=False),
             shapes=[upright(float(size)) for size in chosen],
