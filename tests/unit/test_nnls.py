@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 import scipy.optimize
 import torch
 from neuralNMF.solvers.nnls import WarmStart, nnls
@@ -12,6 +13,15 @@ def solve(theta, target, **options):
     """beta (k, M) of min ||target - theta beta||^2, from the normal equations."""
     theta, target = torch.as_tensor(theta), torch.as_tensor(target)
     return nnls(theta.T @ theta, target.T @ theta, **options).T
+
+
+# SciPy before 1.15 ends short of the minimum where columns are badly scaled or sums of others.
+SCIPY_ENDS_EARLY = tuple(map(int, scipy.__version__.split(".")[:2])) < (1, 15)
+
+
+def unless_scipy_ends_early(problem):
+    if SCIPY_ENDS_EARLY and problem in (_badly_scaled, _sums_of_others):
+        pytest.skip("SciPy before 1.15 ends short of the minimum")
 
 
 def scipy_solve(theta, target):
@@ -83,6 +93,7 @@ UNIQUE = [
 @pytest.mark.parametrize("problem", UNIQUE, ids=lambda problem: problem.__name__.strip("_"))
 @pytest.mark.parametrize("seed", [0, 1])
 def test_every_column_equals_that_of_scipy(problem, seed):
+    unless_scipy_ends_early(problem)
     theta, target = problem(np.random.default_rng(seed))
     beta = solve(theta, target).numpy()
     # In the units of each factor and column: for the badly scaled problem they differ by 10^32.
@@ -123,6 +134,7 @@ def _collinear(rng):
 )
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_fit_equals_that_of_scipy_where_factors_depend_on_others(problem, seed):
+    unless_scipy_ends_early(problem)
     theta, target = problem(np.random.default_rng(seed))
     beta = solve(theta, target).numpy()
     assert beta.min() >= 0

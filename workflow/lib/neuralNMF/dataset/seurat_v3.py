@@ -160,7 +160,9 @@ def variance_trend(mean: np.ndarray, variance: np.ndarray, name: str) -> np.ndar
     if mean.size:
         _tell(name, mean, "one parabola was fitted to all genes")
     degree = min(DEGREE, np.unique(mean).size - 1)
-    return np.polynomial.Polynomial.fit(mean, variance, degree)(mean) if mean.size else variance
+    if degree < 1:  # older NumPy cannot fit a constant to a single place
+        return np.full(mean.size, variance.mean()) if mean.size else variance
+    return np.polynomial.Polynomial.fit(mean, variance, degree)(mean)
 
 
 def _loess(x: np.ndarray, y: np.ndarray, span: float) -> np.ndarray | None:
