@@ -153,10 +153,15 @@ def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str], t
 def test_one_job_of_two_tasks_fits_one_model(
     real: Workflow, submit: list[str], slurm: Slurm, tmp_path
 ):
-    """Warned that its time is over, tried again, it ends with the bytes of two local processes."""
+    """Warned that its time is over, tried again, it ends with the bytes of two local processes.
+
+    And with the numbers of a single one.
+    """
     simulated = {"cells": 800, "genes": 60, "programs": 6}
     config = {**SMALL, "samples": {"tiny": {"simulate": simulated}}, "layers": [4], "shards": 2}
     config |= {"optimizer": "adam", "epochs": 1000, "patience": 1000, "tol": 0.0}
+    # A thousand steps of Adam carry roundings of single precision on.
+    config |= {"precision": "float64"}
     final = "results/tiny/main/layer1.h5nnmf"
     one = ("--set-threads", "train_layer1=1")
     log = real.folder / "logs/tiny/main/train_layer1.log"
@@ -181,6 +186,13 @@ def test_one_job_of_two_tasks_fits_one_model(
     local.run(final, *one, "--cores", "2", config=config)
     assert "on this machine" in (local.folder / log.relative_to(real.folder)).read_text()
     assert (real.folder / final).read_bytes() == (local.folder / final).read_bytes()
+    single = Workflow(ROOT, tmp_path / "single")
+    single.folder.mkdir()
+    single.run(final, *one, config={**config, "shards": 1})
+    ours, theirs = load_model(real.folder / final), load_model(single.folder / final)
+    np.testing.assert_allclose(ours.history["loss"], theirs.history["loss"], rtol=1e-6)
+    for two, alone in zip(ours.betas, theirs.betas, strict=True):
+        np.testing.assert_allclose(two, alone, rtol=0, atol=1e-5 * alone.max())
 
 
 def test_a_job_killed_for_its_memory_gets_more(prepared: Workflow, submit: list[str]):

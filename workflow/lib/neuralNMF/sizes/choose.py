@@ -71,8 +71,8 @@ def choose_layers(
     refine : bool
         Whether sizes near the best first layer are tried too; not with ``lists``.
     """
+    tried = tried.reindex(columns=COLUMNS)  # tables of before have no gap
     # Nothing before the first layer: a table that was read has NaN there.
-    tried = tried.reindex(columns=COLUMNS)
     tried = tried.assign(before=tried["before"].fillna("").astype(str))
     size, reason = choose_first(tried)
     if refine and lists is None:
