@@ -28,7 +28,7 @@ from neuralNMF.io.model import load_model
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.options import LayerOptions
-from neuralNMF.shards.job import Job
+from neuralNMF.shards.job import FitJob
 from neuralNMF.shards.launch import run_job
 from neuralNMF.shards.processes import Place, joined
 from neuralNMF.shards.ranges import open_range
@@ -64,7 +64,7 @@ def fit(data: Path, out: Path, shards: int, options: dict) -> Path:
     for number, rank in enumerate(LAYERS, start=1):
         path = out / f"shards_layer{number}.h5nnmf"
         asked = LayerOptions(rank=rank, epochs=EPOCHS, threads=2, shards=shards, **options)
-        run_job(Job(data, before, path, asked))
+        run_job(FitJob(dataset=data, previous=before, output=path, options=asked))
         before = path
     return path
 
@@ -129,7 +129,8 @@ def epochs(data: Path, size: int, out: Path) -> dict:
 def kills(data: Path, out: Path) -> dict:
     """Kill one of four processes at a random moment, ten times, and run each job again."""
     path = out / "shards_killed.h5nnmf"
-    job = Job(data, None, path, LayerOptions(rank=RANK, epochs=EPOCHS, threads=2, shards=VICTIMS))
+    options = LayerOptions(rank=RANK, epochs=EPOCHS, threads=2, shards=VICTIMS)
+    job = FitJob(dataset=data, output=path, options=options)
     _, whole = timed(lambda: run_job(job))
     wanted = digest(path)
     draw, rows = random.Random(0), []

@@ -24,7 +24,8 @@ LEVELS = [
     {"projection"},
     {"fit"},
     {"consensus"},
-    {"sizes", "shards"},
+    {"sizes"},
+    {"shards"},
     {"prototype", "dutil", "new_cells"},
 ]
 # Rooms beside the fit: nothing below the prototype imports them.

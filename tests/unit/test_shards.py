@@ -24,7 +24,8 @@ import torch
 import torch.distributed as dist
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.consensus.fit import add_layer
-from neuralNMF.errors import InputError, ProcessError
+from neuralNMF.errors import DeviceError, InputError, ProcessError
+from neuralNMF.io.choice import load_layers
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
 from neuralNMF.io.model_parts import join_parts, save_part
@@ -32,11 +33,13 @@ from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LOST, TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.processes import own_tag
 from neuralNMF.shards import launch, watch
-from neuralNMF.shards.job import Job, fit_job
+from neuralNMF.shards.job import FitJob
 from neuralNMF.shards.launch import failure, run_job
 from neuralNMF.shards.processes import Place, joined, own_place
 from neuralNMF.shards.ranges import open_range, ranges
-from neuralNMF.team import Team
+from neuralNMF.shards.size_jobs import LayersJob, SizeJob
+from neuralNMF.sizes.trial import Trials
+from neuralNMF.team import ALONE, Team
 from neuralNMF.training.checkpoints import KeptCheckpoint
 from neuralNMF.training.projected import Projected
 
@@ -85,6 +88,32 @@ def write(folder: Path) -> None:
             }
         )
         write_dataset(folder / f"{name}.h5ad", sp.csr_matrix(counts.astype(np.float32)), obs)
+
+
+def write_planted(path: Path) -> None:
+    """Cells of six programs in three pairs."""
+    rng = np.random.default_rng(1)
+    programs = np.full((6, GENES), 0.02)
+    for k in range(6):
+        programs[k, 4 * k : 4 * k + 4] += 1.0
+        programs[k, 24 + 5 * (k // 2) : 29 + 5 * (k // 2)] += 0.5
+    usage = np.full((CELLS, 6), 0.01)
+    pair, shares = rng.integers(3, size=CELLS), rng.dirichlet([0.3, 0.3], CELLS)
+    for place in range(2):
+        usage[np.arange(CELLS), 2 * pair + place] += shares[:, place]
+    counts = rng.poisson(15 * usage @ programs)
+    counts[counts.sum(axis=1) == 0, 0] = 1
+    write_dataset(path, sp.csr_matrix(counts.astype(np.float32)), pd.DataFrame(index=range(CELLS)))
+
+
+def chosen_sizes(data: Path, output: Path, team: Team) -> None:
+    """Sizes that are tried for one first layer each, and the layers that are chosen by them."""
+    options = LayerOptions(rank=1, epochs=30, threads=1, seed=1)
+    given = {"dataset": data, "options": options}
+    tried = [output.with_name(f"{output.stem}-{size}.tsv") for size in (4, 6, 50)]
+    for size, path in zip((4, 6, 50), tried, strict=True):
+        SizeJob(**given, output=path, size=size).work(team)
+    LayersJob(**given, output=output, tried=tried, chosen=output.with_suffix(".json")).work(team)
 
 
 def fitted(dataset, options: dict, add=add_layer):
@@ -144,6 +173,20 @@ def with_ends(folder: Path, team: Team, how: str):
     return add
 
 
+def own_failures(team: Team) -> list[str]:
+    """What each process raises where none of them, one and both fail."""
+    messages = []
+    for failing in ((), (1,), (0, 1)):
+        try:
+            with team.failing_together():
+                if team.rank in failing:
+                    raise InputError(f"of process {team.rank}")
+            messages.append("")
+        except InputError as error:
+            messages.append(str(error))
+    return messages
+
+
 def part_of(rank: int, port: int, folder: Path) -> None:
     """All that the tests ask of one of two processes, which are started once."""
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
@@ -197,6 +240,8 @@ def part_of(rank: int, port: int, folder: Path) -> None:
             checkpoint = KeptCheckpoint(folder / "halves", 1e6, Third(False), team)
             given = {} if how == "once" else {"checkpoint": checkpoint}
             keep(f"{how} consensus", add_layer(dataset, None, layer, progress=False, **given))
+        chosen_sizes(folder / "planted.h5ad", folder / "sizes.tsv", team)
+        found["together"] = own_failures(team)
         save_model(folder / f"again-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
         save_model(folder / f"once-{rank}.h5nnmf", fitted(dataset, {}), inpath="it")
     (folder / f"found-{rank}").write_bytes(pickle.dumps(found))
@@ -207,6 +252,7 @@ def folder(tmp_path_factory) -> Path:
     """What two processes made of all cases."""
     folder = tmp_path_factory.mktemp("shards")
     write(folder)
+    write_planted(folder / "planted.h5ad")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -240,6 +286,24 @@ def test_two_processes_find_what_one_finds(folder, data, name):
     pd.testing.assert_frame_equal(shared.var, alone.var, rtol=1e-12)
     assert set(shared.info) == set(alone.info)
     pd.testing.assert_frame_equal(shared.replication, alone.replication, rtol=1e-3)
+
+
+def test_two_processes_choose_the_sizes_that_one_chooses(folder, tmp_path):
+    chosen_sizes(folder / "planted.h5ad", tmp_path / "sizes.tsv", ALONE)
+    ours, theirs = (pd.read_csv(path / "sizes.tsv", sep="\t") for path in (folder, tmp_path))
+    pd.testing.assert_frame_equal(
+        ours.drop(columns="seconds"), theirs.drop(columns="seconds"), rtol=1e-3
+    )
+    assert load_layers(folder / "sizes.json")[0] == [6, 3]
+    assert load_layers(folder / "sizes.json") == load_layers(tmp_path / "sizes.json")
+    later = ours[ours["layer"] == 2]
+    assert later["gap"].notna().all() and later["parents"].notna().any()
+    assert ours.loc[ours["size"] == 50, "status"].str.startswith("failed: layer rank 50").all()
+
+
+def test_where_one_process_fails_all_do(found):
+    for each in found:
+        assert each["together"] == ["", "of process 1", "of process 0"]
 
 
 def test_the_joined_file_has_the_places_of_any_model(folder, tmp_path):
@@ -440,6 +504,21 @@ def test_what_ended_all_at_their_start_is_in_the_log(tmp_path, caplog):
     assert "no such library" in caplog.text
 
 
+@pytest.mark.parametrize(("processes", "raises"), [(1, False), (2, True)])
+def test_what_fails_in_one_process_alone_is_no_row(folder, monkeypatch, processes, raises):
+    """The others wait for it, and would meet it where it does something else."""
+
+    def fails(*_, **__):
+        raise DeviceError("no memory")
+
+    monkeypatch.setattr("neuralNMF.sizes.trial.add_layer", fails)
+    share = Mock(team=Mock(size=processes))
+    dataset = dataclasses.replace(open_dataset(folder / "planted.h5ad"), share=share)
+    trials = Trials(dataset, LayerOptions(rank=1), progress=False)
+    with pytest.raises(DeviceError) if raises else nullcontext():
+        assert trials.first_layers([3])["status"].tolist() == ["failed: no memory"]
+
+
 def test_what_needs_one_process_is_refused():
     with pytest.raises(InputError, match="'guide' needs all labelled cells in one process"):
         LayerOptions(rank=3, shards=2, guide=1.0, labels="kind", **POISSON)
@@ -453,7 +532,8 @@ def test_what_was_kept_is_gone_once_the_model_stands(folder, tmp_path, monkeypat
         (tmp_path / name / "key").touch()
     monkeypatch.setattr(launch, "_follow", all_done)
     options = LayerOptions(3, epochs=0, shards=shards)
-    run_job(Job(folder / "sparse.h5ad", None, tmp_path / "a.h5nnmf", options))
+    job = FitJob(dataset=folder / "sparse.h5ad", output=tmp_path / "a.h5nnmf", options=options)
+    run_job(job)
     assert not list(tmp_path.glob("a.checkpoint*"))
 
 
@@ -466,7 +546,9 @@ def all_done(command: list[str], *_) -> tuple[int, list[str]]:
 def test_a_job_without_a_stop_keeps_nothing(tmp_path):
     write(tmp_path)
     options = LayerOptions(3, epochs=2)
-    fit_job(Job(tmp_path / "sparse.h5ad", None, tmp_path / "a.h5nnmf", options))
+    output = tmp_path / "a.h5nnmf"
+    FitJob(dataset=tmp_path / "sparse.h5ad", output=output, options=options).work()
+    assert output.exists()
     assert not list(tmp_path.glob("a.checkpoint*"))
 
 
@@ -495,7 +577,12 @@ def test_a_job_that_is_told_to_end_or_killed_goes_on(tmp_path, caplog):
     output.write_text("of before")
     limits = {"epochs": 800, "patience": 1_000_000, "tol": 0.0}
     options = LayerOptions(rank=4, optimizer="adam", shards=2, threads=2, **limits)
-    job = Job(tmp_path / "sparse.h5ad", None, output, options, checkpoint_minutes=1000)
+    job = FitJob(
+        dataset=tmp_path / "sparse.h5ad",
+        output=output,
+        options=options,
+        checkpoint_minutes=1000,
+    )
     caplog.set_level("INFO", logger="neuralNMF")
     with pytest.raises(Ended, match=r"epoch \d+ of layer 1 is kept in .*layer1\.checkpoint"):
         run_job(job, Told(caplog, "epoch 10:"))
@@ -515,7 +602,7 @@ def test_a_job_that_is_told_to_end_or_killed_goes_on(tmp_path, caplog):
     watcher = threading.Thread(target=kill)
     watcher.start()
     never = Told(caplog, "never said")
-    with pytest.raises(ProcessError, match=r"process 1 of 2 .* no model was written"):
+    with pytest.raises(ProcessError, match=r"process 1 of 2 .* nothing was written"):
         run_job(dataclasses.replace(job, checkpoint_minutes=1e-6), never)
     watcher.join()
     assert time.monotonic() - killed[0] < 60
@@ -582,8 +669,13 @@ def test_processes_end_with_what_has_started_them(monkeypatch):
 
 def test_a_job_is_the_same_after_it_was_sent(tmp_path):
     options = LayerOptions(rank=4, lr=0.5, batch="plate", shards=3)
-    job = Job(tmp_path / "data.h5ad", None, tmp_path / "out.h5nnmf", options, [4, 2], "so")
+    given = {"dataset": tmp_path / "data.h5ad", "output": tmp_path / "out", "options": options}
+    jobs = [
+        FitJob(**given, previous=tmp_path / "before", layers=[4, 2], reason="so"),
+        SizeJob(**given, size=5),
+        LayersJob(**given, tried=[tmp_path / "a"], chosen=tmp_path / "b", lists=[[4, 2], [3]]),
+    ]
     folder = TeamFolder(tmp_path)
-    folder.write_job(job.plain())
-    assert Job.of(folder.read_job()) == job
-    assert Job.of(dataclasses.replace(job, previous=tmp_path / "a").plain()).previous is not None
+    for job in jobs:
+        folder.write_job(job, "it")
+        assert folder.read_job() == (job, "it")

@@ -1,6 +1,7 @@
 """Sizes of layers: held-out error, trials, the choice among them, its file and its picture."""
 
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from neuralNMF.sizes.choose import (
     choose_layers,
 )
 from neuralNMF.sizes.trial import COLUMNS, ERRORS, FINE, NOT_TRIED, Trials
+from neuralNMF.team import ALONE
 
 FINE_PROGRAMS, COARSE_PROGRAMS = 6, 3
 
@@ -354,6 +356,8 @@ class Prepared:
 
     They lie in pairs. Further layers of half of the programs before are found again, and no others.
     """
+
+    dataset = SimpleNamespace(team=ALONE)
 
     def __init__(self) -> None:
         self.asked: list[list[int]] = []

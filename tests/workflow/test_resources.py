@@ -62,6 +62,13 @@ def test_a_process_is_a_task_with_a_gpu_of_its_own():
     assert asked.gpu(1)(SimpleNamespace(run="main")) == 1
 
 
+def test_the_trial_of_a_size_has_a_thread_a_process():
+    """Under Slurm, which counts threads by process; here they are those of all."""
+    asked, run = needs(shards=[3, 1]), SimpleNamespace(run="main")
+    assert asked.trial_threads(lambda: True)(run) == 3
+    assert asked.trial_threads(lambda: False)(run) == 1
+
+
 def test_a_part_asks_for_what_it_reads_of_its_input():
     asked, given = needs(dataset={"parts": 4}), SimpleNamespace(size_mb=1200)
     part = SimpleNamespace(sample="s", part="2")

@@ -97,3 +97,17 @@ def test_beside_a_run_with_given_layers(real: Workflow):
     assert jobs["try_size"] == 2
     assert jobs["train_layer1"] == jobs["train_layer2"] == 1
     assert jobs["plot_theta"] == jobs["plot_beta"] == jobs["judge_programs"] == 1
+
+
+def test_several_processes_try_sizes_and_choose(tmp_path: Path):
+    simulated = {"cells": 800, "genes": 60, "programs": 4}
+    config = {**AUTO, "samples": {"tiny": {"simulate": simulated}}, "sizes": [4], "shards": 2}
+    workflow = Workflow(ROOT, tmp_path / "work")
+    workflow.run("results/tiny/main/layers.json", config=config)
+    logs = workflow.folder / "logs/tiny/main"
+    for log in (logs / "sizes/4.log", logs / "choose_layers.log"):
+        assert "2 processes, on this machine, each with a range of the cells" in log.read_text()
+    run = workflow.folder / "results/tiny/main"
+    assert chosen(run)[0] == 4
+    tried = pd.read_csv(run / "sizes.tsv", sep="\t")
+    assert tried.loc[0, ["size", "programs", "status"]].tolist() == [4, 4, "fine"]

@@ -46,6 +46,11 @@ VERSION = neuralNMF.__version__
 MAX_THREADS = 8
 
 
+def on_this_machine():
+    """Whether jobs run here, and not as jobs of a cluster."""
+    return workflow.local_exec and not workflow.remote_exec
+
+
 wildcard_constraints:
     sample=one_of(CONFIG.samples),
     run=one_of(CONFIG.runs),

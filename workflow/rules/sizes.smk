@@ -19,11 +19,13 @@ rule try_size:
     conda:
         PLAN.environment(1)
     # Sizes side by side fill the cores better than one fit on all of them.
-    threads: 1
+    threads: NEEDS.trial_threads(on_this_machine)
     resources:
         mem_mb=NEEDS.fit_mem_mb(1),
         runtime=NEEDS.sizes_runtime,
         gpu=NEEDS.gpu(1),
+        tasks=NEEDS.tasks(1),
+        tasks_per_gpu=1,
     params:
         options=PLAN.trial,
         where=PLAN.where(1),
@@ -54,6 +56,8 @@ checkpoint choose_layers:
         mem_mb=NEEDS.fit_mem_mb(1),
         runtime=NEEDS.sizes_runtime,
         gpu=NEEDS.gpu(1),
+        tasks=NEEDS.tasks(1),
+        tasks_per_gpu=1,
     params:
         options=PLAN.trial,
         where=PLAN.where(1),

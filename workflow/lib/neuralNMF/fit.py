@@ -149,7 +149,8 @@ def _fit(context: FitContext) -> Model:
         place.threads.count,
     )
     if place.device.type == "cpu":
-        check_memory(_demand(context), sharing=dataset.team.here)
+        with dataset.team.failing_together():
+            check_memory(_demand(context), sharing=dataset.team.here)
     fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
     if previous is not None and not fitted.joint:
         _keep_programs(fitted, previous, dataset.team)

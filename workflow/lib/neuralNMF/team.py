@@ -7,9 +7,13 @@ nothing, so the code of a fit is the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
+
+from neuralNMF.errors import NeuralNMFError
 
 Value = TypeVar("Value")
 
@@ -58,6 +62,22 @@ class Team:
             Anything that can be pickled; small, since each process gets all of them.
         """
         return [value]
+
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Around what each process does by itself: where one fails, all raise its error.
+
+        Without it the others would wait for one that does something else by now. Within it no
+        process may ask for what others have.
+        """
+        failed = None
+        try:
+            yield
+        except NeuralNMFError as error:
+            failed = error
+        for of_process in self.gathered(failed):
+            if of_process is not None:
+                raise of_process
 
     def total(self, value: float) -> float:
         """The sum of a number over all processes."""

@@ -159,6 +159,18 @@ class Needs:
 
         return tasks
 
+    def trial_threads(self, on_this_machine: Callable[[], bool]) -> Function:
+        """Threads of the trial of a size: one for each of its processes.
+
+        Under Slurm threads are those of one process.
+        """
+        tasks = self.tasks(1)
+
+        def threads(wildcards: Any) -> int:
+            return tasks(wildcards) if on_this_machine() else 1
+
+        return threads
+
     def part_mem_mb(self, wildcards: Any, input: Any, attempt: int) -> int:
         """Memory of rules that read one part of a sample's cells in pieces."""
         return again(BASE_MB + input.size_mb * PartPlan(self.config).share(wildcards), attempt)

@@ -138,10 +138,11 @@ def _own_fit(
         # Every process has the cells of all of these fits for a moment, and keeps its own.
         parts = (_part(dataset, previous, half.cells) for half in turn)
         mine = [part for rank, part in enumerate(parts) if rank == team.rank]
-        if mine and result is None:
-            own = replace(options, seed=options.seed + _STRIDE * turn[team.rank].number)
-            fit = _fit_of_half(*mine[0], own, batches, kept)
-            result = kept.done({"layers": probe.layers(fit, options)})
+        with team.failing_together():
+            if mine and result is None:
+                own = replace(options, seed=options.seed + _STRIDE * turn[team.rank].number)
+                fit = _fit_of_half(*mine[0], own, batches, kept)
+                result = kept.done({"layers": probe.layers(fit, options)})
     return [] if result is None else result["layers"]
 
 

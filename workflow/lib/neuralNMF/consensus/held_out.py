@@ -69,6 +69,7 @@ class HeldOut:
     Parameters
     ----------
     dataset : Dataset
+        All cells, or the range of them that this process holds.
     options : LayerOptions
         Of the first layer; its rank does not matter.
     batches : Batches or None
@@ -78,9 +79,9 @@ class HeldOut:
     def __init__(
         self, dataset: Dataset, options: LayerOptions, batches: Batches | None = None
     ) -> None:
-        self._batches = batches
+        self._batches, self._team = batches, dataset.team
         rng = np.random.default_rng([options.seed, 0])
-        chosen = np.sort(rng.permutation(dataset.shape[0])[:_MOST_CELLS])
+        chosen = np.sort(rng.permutation(dataset.all_cells)[:_MOST_CELLS])
         part = cells_of(dataset, chosen)
         # Programs are not given up here: their number is what is judged.
         self._options = replace(options, consensus=False, min_support=0.0, data_mem_size=None)
@@ -91,7 +92,7 @@ class HeldOut:
         excess = overdispersion(part, whole)
         self._splits = [with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
         one = np.ones((1, dataset.shape[1]))
-        self._of_one = np.array([self._error(*split, one) for split in self._splits])
+        self._of_one = self._errors(one)
 
     def errors(self, programs: np.ndarray) -> np.ndarray:
         """Error of a first layer on the halves that it was not fitted to.
@@ -106,8 +107,16 @@ class HeldOut:
         ndarray of float64, (splits,)
             Squared error in the scale of the fit, or deviance, beside that of a single program.
         """
-        errors = [self._error(*split, programs) for split in self._splits]
-        return np.array(errors) / self._of_one
+        return self._errors(programs) / self._of_one
+
+    def _errors(self, programs: np.ndarray) -> np.ndarray:
+        """Of each split; of several processes, which all have all of them, each takes some."""
+        errors = np.zeros(SPLITS)
+        with self._team.failing_together():
+            for number in range(self._team.rank, SPLITS, self._team.size):
+                errors[number] = self._error(*self._splits[number], programs)
+        self._team.add(errors)
+        return errors
 
     def _error(self, train: Dataset, test: Dataset, programs: np.ndarray) -> float:
         """Of the test half, with the usage that the cells have by their train half."""

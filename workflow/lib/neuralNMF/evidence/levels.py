@@ -2,12 +2,14 @@
 
 import numpy as np
 
+from neuralNMF.team import ALONE, Team
+
 _CHUNK = 1 << 16  # cells at a time that are held in double precision
 _RIDGE = 1e-12  # of the usages' sum of squares
 _NOTHING = 1e-9  # of the largest cost: no cost but rounding
 
 
-def merge_costs(usage: np.ndarray, programs: np.ndarray) -> np.ndarray:
+def merge_costs(usage: np.ndarray, programs: np.ndarray, team: Team = ALONE) -> np.ndarray:
     """What it costs to put programs together, the cheapest pair first, one after the other.
 
     Two programs that are put together become one, whose usage is the sum of theirs; the programs
@@ -18,6 +20,8 @@ def merge_costs(usage: np.ndarray, programs: np.ndarray) -> np.ndarray:
     ----------
     usage : ndarray, (N, k)
     programs : ndarray, (k, M)
+    team : Team
+        The processes that hold the cells, each the usage of its own.
 
     Returns
     -------
@@ -33,6 +37,7 @@ def merge_costs(usage: np.ndarray, programs: np.ndarray) -> np.ndarray:
     rank = len(programs)
     # What no cell uses, or only another program's cells do alike, costs nothing to put to it.
     usages = _gram(usage)
+    team.add(usages)
     usages += _RIDGE * max(np.trace(usages), 1.0) * np.eye(rank)
     products = np.asarray(programs, np.float64)
     products = products @ products.T

@@ -48,3 +48,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
         return pd.read_csv(path, sep="\t")
     except (OSError, ValueError) as error:
         raise InputError(f"The table '{path}' cannot be read ({error}): make it again.") from error
+
+
+def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read tables with the same columns, one below the other; as `read_table`."""
+    return pd.concat([read_table(path) for path in paths], ignore_index=True)

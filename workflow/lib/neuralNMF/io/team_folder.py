@@ -5,6 +5,7 @@ What they are to do, parts of a model, how each ended, and whether they are told
 
 import contextlib
 import json
+import pickle
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,15 +34,15 @@ class TeamFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write_job(self, job: dict[str, Any]) -> None:
-        """Write what is to be done, plain JSON types."""
+    def write_job(self, job: Any, starter: str) -> None:
+        """Write what is to be done, anything that can be pickled, and who has started it."""
         with writable(self.path):
-            self._job.write_text(json.dumps(job), encoding="utf-8")
+            self._job.write_bytes(pickle.dumps((job, starter)))
 
-    def read_job(self) -> dict[str, Any]:
+    def read_job(self) -> tuple[Any, str]:
         """Read what `write_job` wrote."""
-        found: dict[str, Any] = json.loads(self._job.read_text(encoding="utf-8"))
-        return found
+        job, starter = pickle.loads(self._job.read_bytes())
+        return job, starter
 
     def part(self, rank: int) -> Path:
         """Where a process writes its part of the model."""
@@ -92,7 +93,7 @@ class TeamFolder:
 
     @property
     def _job(self) -> Path:
-        return self.path / "job.json"
+        return self.path / "job"
 
     @property
     def _ending(self) -> Path:

@@ -1,10 +1,10 @@
-"""One more layer of a model, from files to a file, by one process or by several."""
+"""What several processes do together, from files to files; here, one more layer of a model."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.io.dataset import Dataset
@@ -14,26 +14,74 @@ from neuralNMF.io.team_folder import TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.shards.ranges import open_range
 from neuralNMF.team import ALONE, Team
-from neuralNMF.training.checkpoints import Stop, checkpoint_of
+from neuralNMF.training.checkpoints import Stop, checkpoint_of, remove_checkpoint
 
 # Columns of ``obs`` that a fit adds to those of the data set.
 _ADDED = ("cell_scale",)
 
 
-@dataclass(frozen=True)
-class Job:
-    """The fit of one more layer.
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """Work on a data set, by one process or by several; it can be pickled.
 
     Parameters
     ----------
     dataset : Path
         The data set.
+    output : Path
+        What is to be written.
+    options : LayerOptions
+    """
+
+    dataset: Path
+    output: Path
+    options: LayerOptions
+
+    def with_options(self, options: LayerOptions) -> Job:
+        """The same job with other options."""
+        return replace(self, options=options)
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether it keeps states of its work, from which it goes on after an interruption."""
+        return False
+
+    @abstractmethod
+    def work(
+        self,
+        team: Team = ALONE,
+        folder: TeamFolder | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        """Do it.
+
+        Parameters
+        ----------
+        team : Team
+            The processes that do it, each of which calls this.
+        folder : TeamFolder or None
+            Where several processes put their parts.
+        stop : Stop or None
+            Says when this process is told to end; None keeps no state of the work.
+
+        Raises
+        ------
+        InputError, DeviceError, OutputError
+            As what it is made of; what was written before is still there.
+        """
+
+    def clear(self) -> None:  # noqa: B027 - most keep nothing
+        """Remove what it kept while it ran, once all is done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitJob(Job):
+    """The fit of one more layer, whose ``output`` is the model.
+
+    Parameters
+    ----------
     previous : Path or None
         The model that the layer is added to, None for the first layer.
-    output : Path
-        The model that is to be written.
-    options : LayerOptions
-        Of the new layer.
     layers : list of int or None
         Programs of each layer, where the data have chosen them: they count instead of
         ``options.rank``.
@@ -43,84 +91,54 @@ class Job:
         Between two states of the fit that are kept beside the model; 0 keeps none.
     """
 
-    dataset: Path
-    previous: Path | None
-    output: Path
-    options: LayerOptions
+    previous: Path | None = None
     layers: list[int] | None = None
     reason: str | None = None
     checkpoint_minutes: float = 0.0
 
-    def plain(self) -> dict[str, Any]:
-        """The job in JSON types."""
-        paths = {name: getattr(self, name) for name in ("dataset", "previous", "output")}
-        named = {name: None if path is None else str(path) for name, path in paths.items()}
-        names = "layers", "reason", "checkpoint_minutes"
-        more = {name: getattr(self, name) for name in names}
-        return {**named, **more, "options": asdict(self.options)}
+    @property
+    def keeps_states(self) -> bool:
+        """See `Job.keeps_states`."""
+        return self.checkpoint_minutes > 0
 
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> Job:
-        """The job of `plain`."""
-        before = plain["previous"]
-        return cls(
-            Path(plain["dataset"]),
-            None if before is None else Path(before),
-            Path(plain["output"]),
-            LayerOptions(**plain["options"]),
-            plain["layers"],
-            plain["reason"],
-            plain["checkpoint_minutes"],
-        )
+    def work(
+        self,
+        team: Team = ALONE,
+        folder: TeamFolder | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        """See `Job.work`."""
+        dataset = open_range(self.dataset, team, self.options.loss)
+        before = None
+        if self.previous is not None:
+            before = load_model(self.previous, _own_cells(dataset))
+        options = self.options
+        if self.layers is not None:
+            options = replace(
+                options, rank=self.layers[0 if before is None else len(before.layers)]
+            )
+        checkpoint = checkpoint_of(self.output, self.checkpoint_minutes, stop, team)
+        model = add_layer(dataset, before, options, progress=team.leads, checkpoint=checkpoint)
+        if self.reason is not None:
+            model.info["chosen_because"] = self.reason
+        if folder is None:
+            save_model(self.output, model)
+        else:
+            self._save_together(model, team, folder)
 
+    def clear(self) -> None:
+        """See `Job.clear`."""
+        remove_checkpoint(self.output)
 
-def fit_job(
-    job: Job,
-    team: Team = ALONE,
-    folder: TeamFolder | None = None,
-    stop: Stop | None = None,
-) -> None:
-    """Fit the layer and write the model.
-
-    Parameters
-    ----------
-    job : Job
-    team : Team
-        The processes that do it, each of which calls this.
-    folder : TeamFolder or None
-        Where several processes put their parts.
-    stop : Stop or None
-        Says when this process is told to end; None keeps no state of the fit.
-
-    Raises
-    ------
-    InputError, DeviceError, OutputError
-        As `fit_layer` and `save_model`; the model is not written, or the old one is still there.
-    """
-    dataset = open_range(job.dataset, team, job.options.loss)
-    before = None if job.previous is None else load_model(job.previous, _own_cells(dataset))
-    options = job.options
-    if job.layers is not None:
-        options = replace(options, rank=job.layers[0 if before is None else len(before.layers)])
-    checkpoint = checkpoint_of(job.output, job.checkpoint_minutes, stop, team)
-    model = add_layer(dataset, before, options, progress=team.leads, checkpoint=checkpoint)
-    if job.reason is not None:
-        model.info["chosen_because"] = job.reason
-    if folder is None:
-        save_model(job.output, model)
-    else:
-        _save_together(job, model, team, folder)
+    def _save_together(self, model: Model, team: Team, folder: TeamFolder) -> None:
+        save_part(folder.part(team.rank), model, _ADDED)
+        team.gathered(None)  # all parts are there
+        if team.leads:
+            parts = [folder.part(rank) for rank in range(team.size)]
+            join_parts(self.output, parts, model, self.dataset)
+        team.gathered(None)  # none leaves before the model is there
 
 
 def _own_cells(dataset: Dataset) -> slice | None:
     share = dataset.share
     return None if share is None else slice(share.first, share.first + dataset.shape[0])
-
-
-def _save_together(job: Job, model: Model, team: Team, folder: TeamFolder) -> None:
-    save_part(folder.part(team.rank), model, _ADDED)
-    team.gathered(None)  # all parts are there
-    if team.leads:
-        parts = [folder.part(rank) for rank in range(team.size)]
-        join_parts(job.output, parts, model, job.dataset)
-    team.gathered(None)  # none leaves before the model is there

@@ -21,8 +21,8 @@ from pathlib import Path
 from neuralNMF.errors import DeviceError, InputError, NeuralNMFError, OutputError, ProcessError
 from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder, team_folder
 from neuralNMF.processes import own_tag
-from neuralNMF.shards.job import Job, fit_job
-from neuralNMF.training.checkpoints import Stop, remove_checkpoint
+from neuralNMF.shards.job import Job
+from neuralNMF.training.checkpoints import Stop
 
 _log = logging.getLogger(__name__)
 _ERRORS = {kind.__name__: kind for kind in (InputError, OutputError, DeviceError, ProcessError)}
@@ -40,7 +40,7 @@ _WORKER = ["-m", "neuralNMF.shards.worker"]
 
 
 def run_job(job: Job, stop: Stop | None = None) -> None:
-    """Fit one more layer, by as many processes as its options ask for, and write the model.
+    """Do a job, by as many processes as its options ask for.
 
     Parameters
     ----------
@@ -49,30 +49,29 @@ def run_job(job: Job, stop: Stop | None = None) -> None:
         machine, or by srun where this is a job of Slurm with so many tasks. The threads of the
         options are those of all processes of this machine together.
     stop : Stop or None
-        Says when this process is told to end. With ``job.checkpoint_minutes`` the state of the fit
-        is kept then, and every so many minutes; an earlier one is gone on with, and is gone once
-        the model stands. None keeps nothing.
+        Says when this process is told to end. Where the job keeps states of its work (`FitJob`),
+        it does so then. None keeps nothing.
 
     Raises
     ------
     InputError, DeviceError, OutputError
-        As `fit_job`.
+        As `Job.work`.
     ProcessError
         A process ended before it was done; the message says which.
     """
     shards = job.options.shards
     if shards == 1:
-        fit_job(job, stop=stop)
+        job.work(stop=stop)
     else:
-        _run_team(job, shards, stop if job.checkpoint_minutes else None)
-    remove_checkpoint(job.output)
+        _run_team(job, shards, stop if job.keeps_states else None)
+    job.clear()
 
 
 def _run_team(job: Job, shards: int, stop: Stop | None) -> None:
     with team_folder(job.output) as folder:
         by_slurm = _tasks_of_slurm() >= shards
         of_one = _of_one(job, by_slurm)
-        folder.write_job({"job": of_one.plain(), "starter": own_tag()})
+        folder.write_job(of_one, own_tag())
         if by_slurm:
             command = _srun(shards, of_one.options.threads or 1, folder.path)
         else:
@@ -96,7 +95,7 @@ def _of_one(job: Job, by_slurm: bool) -> Job:
     if not by_slurm:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max(1, (threads or cores or 1) // options.shards)
-    return replace(job, options=replace(options, threads=threads))
+    return job.with_options(replace(options, threads=threads))
 
 
 def _tasks_of_slurm() -> int:
@@ -254,6 +253,6 @@ def failure(folder: TeamFolder, shards: int, said: list[str]) -> NeuralNMFError:
     names = ", ".join(map(str, gone))
     kind = "process" if len(gone) == 1 else "processes"
     return ProcessError(
-        f"{kind} {names} of {shards} (from 0 on) ended before the fit was done: killed, out of "
-        "memory, or on a machine that cannot be reached; no model was written, start it again."
+        f"{kind} {names} of {shards} (from 0 on) ended before all was done: killed, out of "
+        "memory, or on a machine that cannot be reached; nothing was written, start it again."
     )

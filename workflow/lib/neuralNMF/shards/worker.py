@@ -20,7 +20,7 @@ import torch
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import NeuralNMFError
 from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder
-from neuralNMF.shards.job import Job, fit_job
+from neuralNMF.shards.job import Job
 from neuralNMF.shards.processes import LeftAloneError, Place, joined, meeting, own_place
 from neuralNMF.shards.watch import watched
 
@@ -56,18 +56,17 @@ def main(folder: Path) -> int:
     place, shared = own_place(), TeamFolder(folder)
     _log_to_stdout(place)
     _end_when_told(lambda: shared.write_end(place.rank, how=LOST, lost=""))
-    known = shared.read_job()
-    job = Job.of(known["job"])
+    job, starter = shared.read_job()
 
     def lost(rank: int) -> None:
         shared.write_end(place.rank, how=LOST, lost=str(rank))
 
     try:
         device = _own_device(job, place)
-        job = replace(job, options=replace(job.options, device=str(device)))
+        job = job.with_options(replace(job.options, device=str(device)))
         store = meeting(place)
-        with watched(place, store, known["starter"], lost), joined(place, store, device) as team:
-            fit_job(job, team, shared, _ToldByStarter(shared, place.rank))
+        with watched(place, store, starter, lost), joined(place, store, device) as team:
+            job.work(team, shared, _ToldByStarter(shared, place.rank))
     except _KeptError:
         _wait_for_others(shared)
         return 0

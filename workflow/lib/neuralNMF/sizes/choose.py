@@ -83,7 +83,8 @@ def choose_layers(
     layers, reasons = [size], [reason]
     model = trials.model(layers)
     while len(layers) < DEEPEST or lists is not None:
-        level = gaps(merge_costs(model.usages[-1], model.betas[-1]))
+        costs = merge_costs(model.usages[-1], model.betas[-1], trials.dataset.team)
+        level = gaps(costs)
         sizes = _levels(level) if lists is None else _of_lists(layers, len(level), lists)
         if not sizes and lists is not None:
             break  # the lists end here

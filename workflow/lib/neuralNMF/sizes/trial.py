@@ -15,13 +15,14 @@ import pandas as pd
 from neuralNMF.batches.factors import Batches
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.consensus.held_out import SPLITS, HeldOut
-from neuralNMF.errors import NeuralNMFError
+from neuralNMF.errors import DeviceError, NeuralNMFError, ProcessError
 from neuralNMF.evidence.usage import effective_number
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
 from neuralNMF.least_squares.batch_factors import learn_batches
 from neuralNMF.options import LayerOptions
 from neuralNMF.progress import counted
+from neuralNMF.team import Team
 from neuralNMF.threads import threads_of_a_fit
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Trials:
     Parameters
     ----------
     dataset : Dataset
+        All cells; or a range of them, and each process of its team tries the same sizes.
     options : LayerOptions
         Of all layers; the rank is what is tried.
     progress : bool
@@ -138,13 +140,15 @@ class Trials:
                 gains=False,
                 progress=False,
             )
-            row |= _figures(model)
+            row |= _figures(model, self.dataset.team)
             if previous is None:
                 self._first[size] = model
                 errors = self._errors(model, options)
                 row |= dict(zip(ERRORS, errors, strict=True)) | {"held_out": errors.mean()}
             row["status"] = FINE
         except NeuralNMFError as error:
+            if self.dataset.team.size > 1 and isinstance(error, DeviceError | ProcessError):
+                raise  # of this process: the others do not know of it
             row["status"] = f"failed: {error}"
             _log.warning("size %d: failed: %s", size, error)
         row["seconds"] = round(time.perf_counter() - start, 2)
@@ -156,7 +160,7 @@ class Trials:
         return self._held_out.errors(model.betas[0] / model.var["gene_scale"].to_numpy())
 
 
-def _figures(model: Model) -> Row:
+def _figures(model: Model, team: Team) -> Row:
     """What the newest layer of a model is like."""
     found = model.replication
     newest = found[found["layer"] == len(model.layers)] if len(found) else found
@@ -169,6 +173,7 @@ def _figures(model: Model) -> Row:
         }
     if len(model.thetas) > 1:
         parts, weights = model.thetas[-1], model.usages[-2].sum(axis=0, dtype=np.float64)
+        team.add(weights)
         row["parents"] = np.average(effective_number(parts), weights=weights)
     return row
 
