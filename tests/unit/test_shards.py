@@ -64,8 +64,8 @@ EPOCHS = 6
 ENDED = {"nested": ("kept", "lost", "full"), "pmf": ("kept",)}
 DENSE = ("nested",)
 # Programs differ by this share of the largest entry at the most. More where a step is chosen by a
-# threshold that rounding may cross: steps of the posterior, groups of programs.
-CLOSE, CROSSED = 1e-5, {"pmf": 1e-3, "consensus": 1e-4}
+# threshold that rounding may cross: groups of programs.
+CLOSE, CROSSED = 1e-5, {"consensus": 1e-4}
 # The BLAS of older NumPy sums dense products of another size in another order.
 if tuple(map(int, np.__version__.split(".")[:2])) < (2, 1):
     CLOSE = 1e-3

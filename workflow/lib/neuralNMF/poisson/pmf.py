@@ -24,7 +24,6 @@ from neuralNMF.poisson.posterior import (
     posterior_around,
     solve,
 )
-from neuralNMF.team import Team
 
 # Updates of a posterior that was not known before, and from one epoch to the next.
 _FIRST_STEPS, _STEPS = 60, 5
@@ -104,8 +103,7 @@ class PmfPoisson(PoissonNetwork):
 
     def _one_after_another(self, counts: Counts) -> list[Tensor]:
         programs_t = [pmf_programs_t(self.thetas[0], counts, self.states[0])]
-        scale = counts.scale.to(self.thetas[0])
-        mass = _OfAll.apply((scale @ self.thetas[0]).double().cpu(), counts.team)
+        mass = _Weights.apply(self.thetas[0], counts)
         for theta, state in zip(self.thetas[1:], self.states[1:], strict=True):
             expected = (programs_t[-1] * mass).T
             programs_t.append(pmf_programs_t(mass[:, None] * theta, expected, state))
@@ -184,25 +182,24 @@ def pmf_programs_t(theta: Tensor, source: Counts | Tensor, state: PmfState) -> T
     return _PosteriorMean.apply(theta, entries, counts, state)
 
 
-class _OfAll(torch.autograd.Function):
-    """The sum of a vector over all processes, float64 on the host.
+class _Weights(torch.autograd.Function):
+    """`Counts.weights`, differentiable: over the cells of all processes, in double precision.
 
     All processes go on with the same sum, so the gradient by it is the same in each, and is that by
     the own part too.
     """
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, team: Team) -> Tensor:
-        """The sum."""
-        total = own.detach().clone()
-        team.add(total.numpy())
-        return total
+    def forward(ctx: Any, theta: Tensor, counts: Counts) -> Tensor:
+        """Shape: theta (n, k); the sum (k,) float64 on the host."""
+        ctx.scale = counts.scale.to(theta)
+        return counts.weights(theta)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """As it comes."""
-        return grad, None
+        """s_i times the gradient, for every cell."""
+        return ctx.scale[:, None] * grad.to(ctx.scale), None
 
 
 class _PosteriorMean(torch.autograd.Function):
