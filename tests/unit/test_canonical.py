@@ -136,3 +136,17 @@ def test_the_product_stays_after_a_layer_of_one_program():
         (thetas[0] @ thetas[1] @ betas[1], found.thetas[0] @ found.thetas[1] @ found.betas[1]),
     ):
         np.testing.assert_allclose(after, before, rtol=1e-12)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_some_cells_at_a_time_and_in_place(monkeypatch, overwrite):
+    thetas, betas = factors()
+    given = [theta.copy() for theta in thetas]
+    whole = canonical(thetas, betas)
+    monkeypatch.setattr("neuralNMF.canonical._CHUNK", 7)
+    form = canonical(thetas, betas, overwrite=overwrite)
+    for part, wanted in zip(form.thetas + form.betas, whole.thetas + whole.betas, strict=True):
+        np.testing.assert_allclose(part, wanted, rtol=1e-12)
+    assert np.shares_memory(form.thetas[0], thetas[0]) == overwrite
+    for theta, before in zip(thetas[int(overwrite) :], given[int(overwrite) :], strict=True):
+        np.testing.assert_array_equal(theta, before)

@@ -350,3 +350,17 @@ def test_counts_whose_squares_are_beyond_single_precision_are_a_sentence(tmp_pat
         fit(dataset, [3], epochs=2)
     model = fit(dataset, [3], epochs=2, precision="float64")
     assert np.isfinite(model.history["loss"]).all()
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("loss", ["nested", "poisson"])
+@pytest.mark.parametrize("epochs", [0, 5])
+def test_the_layer_before_is_left_as_it_is(dataset, joint, loss, epochs):
+    """Also where its usage is held, and could be that of the new model."""
+    options = {"loss": loss, "beta": "lsq" if loss == "nested" else "learned"}
+    first = fit(dataset, [4], **options)
+    before = first.thetas[0].copy()
+    new = LayerOptions(2, joint=joint, epochs=epochs, min_support=0, **options)
+    for programs in (None, first.betas[0][:2]):
+        fit_layer(dataset, first, new, programs=programs, progress=False)
+        np.testing.assert_array_equal(first.thetas[0], before)

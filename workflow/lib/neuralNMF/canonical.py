@@ -13,6 +13,8 @@ import numpy as np
 
 from neuralNMF.team import ALONE, Team
 
+_CHUNK = 65_536  # cells at a time that are held twice
+
 
 @dataclass(frozen=True)
 class Factors:
@@ -40,7 +42,11 @@ class Factors:
 
 
 def canonical(
-    thetas: Sequence[np.ndarray], betas: Sequence[np.ndarray], team: Team = ALONE
+    thetas: Sequence[np.ndarray],
+    betas: Sequence[np.ndarray],
+    team: Team = ALONE,
+    *,
+    overwrite: bool = False,
 ) -> Factors:
     """Bring a factorisation into canonical form: the same product, with programs that sum to 1.
 
@@ -54,11 +60,14 @@ def canonical(
     Parameters
     ----------
     thetas : sequence of ndarray
-        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l); left as they are.
+        Theta_1 (N, k_1), then Theta_l (k_{l-1}, k_l); left as they are, but see ``overwrite``.
     betas : sequence of ndarray
         beta_l (k_l, M); left as they are.
     team : Team
         The processes that hold the cells, each the rows of Theta_1 of its own.
+    overwrite : bool
+        Whether Theta_1 in its new form takes the place of the given one: it may be most of what
+        memory holds.
 
     Returns
     -------
@@ -68,20 +77,27 @@ def canonical(
     scaled_thetas, scaled_betas, dead, orders, masses = [], [], [], [], []
     rows: slice | np.ndarray = slice(None)
     before = np.ones(1)
-    usage_sums = np.ones(thetas[0].shape[0])
+    usage_sums = np.empty(0)
     for layer, (theta, beta) in enumerate(zip(thetas, betas, strict=True)):
         mass = beta.sum(axis=1, dtype=np.float64)
-        # For Theta_1 all of these are views or rows: it may be most of what memory holds.
-        usage = np.asarray((usage_sums / before) @ theta[rows], dtype=np.float64)
         if layer == 0:
+            usage = np.zeros(theta.shape[1])
+            for part in _parts(theta):
+                usage += part.sum(axis=0, dtype=np.float64)
             team.add(usage)
+        else:
+            usage = np.asarray((usage_sums / before) @ theta[rows], dtype=np.float64)
         usage = usage * mass
         gone = (mass <= 0) | (usage <= 0)
         order = np.lexsort((-usage, gone))
         # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.
-        scaled = np.ascontiguousarray(theta[rows][:, order])
-        scaled *= np.where(gone, 0.0, mass)[order].astype(theta.dtype)
-        if layer > 0:
+        scale = np.where(gone, 0.0, mass)[order].astype(theta.dtype)
+        if layer == 0:
+            scaled = theta if overwrite else np.empty(theta.shape, theta.dtype)
+            for part, new in zip(_parts(theta), _parts(scaled), strict=True):
+                np.multiply(part[:, order], scale, out=new)
+        else:
+            scaled = np.ascontiguousarray(theta[rows][:, order]) * scale
             scaled /= before[:, None].astype(theta.dtype)
         scaled_thetas.append(scaled)
         scaled_betas.append(np.where(gone, 0.0, beta.T / np.where(gone, 1.0, mass)).T[order])
@@ -93,3 +109,8 @@ def canonical(
         orders.append(order)
         masses.append(before)
     return Factors(scaled_thetas, scaled_betas, dead, orders, masses)
+
+
+def _parts(theta: np.ndarray) -> list[np.ndarray]:
+    """Views of some rows at a time."""
+    return [theta[first : first + _CHUNK] for first in range(0, len(theta), _CHUNK)]

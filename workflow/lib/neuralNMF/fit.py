@@ -154,7 +154,7 @@ def _fit(context: FitContext) -> Model:
     fitted = fit_poisson(context) if options.loss in POISSON else fit_least_squares(context)
     if previous is not None and not fitted.joint:
         _keep_programs(fitted, previous, dataset.team)
-    model = _model(fitted, dataset)
+    model = _model(fitted, dataset, previous)
     model.batches = context.batches
     model.history = _history(previous, depth, fitted)
     model.info = _info(model, previous, options, fitted)
@@ -272,11 +272,15 @@ def _demand(context: FitContext) -> Demand:
     )
 
 
-def _model(fitted: Fitted, dataset: Dataset) -> Model:
+def _model(fitted: Fitted, dataset: Dataset, previous: Model | None) -> Model:
+    """The model of the factors; their Theta_1 becomes the model's, but for that of the previous."""
+    thetas = [theta.cpu().numpy() for theta in fitted.thetas]
+    held = previous is not None and np.may_share_memory(thetas[0], previous.thetas[0])
     factors = canonical(
-        [theta.cpu().numpy() for theta in fitted.thetas],
+        thetas,
         [program_t.numpy().T for program_t in fitted.programs_t],
         dataset.team,
+        overwrite=not held,
     )
     obs = dataset.obs.assign(cell_scale=fitted.cell_scale)
     var = dataset.var.assign(gene_scale=fitted.gene_scale)

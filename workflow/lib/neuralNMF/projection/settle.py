@@ -112,7 +112,7 @@ def settle_usage(
     )
     if ((before >= least_support) & (after < least_support)).any():
         return None
-    factors = canonical([theta, *model.thetas[1:]], model.betas, dataset.team)
+    factors = canonical([theta, *model.thetas[1:]], model.betas, dataset.team, overwrite=True)
     model.thetas, model.betas, model.dead = factors.thetas, factors.betas, factors.dead
     model.deviations = [
         deviation[order] for deviation, order in zip(model.deviations, factors.orders, strict=False)
