@@ -23,8 +23,10 @@ from neuralNMF.cells.place import Place as Where
 from neuralNMF.cells.scaling import fit_scaling
 from neuralNMF.cells.stream import dataset_products, draw_rows
 from neuralNMF.errors import ProcessError
+from neuralNMF.io.choice import load_layers
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model
+from neuralNMF.io.tables import read_table
 from neuralNMF.least_squares.network import NeuralNMF
 from neuralNMF.least_squares.optimize import Auto
 from neuralNMF.options import LayerOptions
@@ -32,6 +34,7 @@ from neuralNMF.shards.job import FitJob
 from neuralNMF.shards.launch import run_job
 from neuralNMF.shards.processes import Place, joined
 from neuralNMF.shards.ranges import open_range
+from neuralNMF.shards.size_jobs import LayersJob, SizeJob
 from neuralNMF.threads import threads_of_a_fit
 
 from benchmarks.common import folders, save, timed
@@ -42,7 +45,9 @@ FITS = {
     "lsq, reconstruction": {"loss": "reconstruction"},
     "lsq, nested": {},
     "Poisson, nested": {"beta": "learned", "loss": "nested_poisson"},
+    "Poisson, pmf": {"beta": "pmf", "loss": "poisson"},
 }
+TRIED = [8, 16, 20, 24]
 PROCESSES = (2, 4)
 FEW, HALF, MANY = 10_000, 500_000, 1_000_000
 RANK, BEFORE, TURNS = 20, 3, 7
@@ -84,6 +89,31 @@ def equality(data: Path, out: Path) -> dict:
                 "programs_of_largest": largest_difference(shared.betas, alone.betas),
                 "usage_of_largest": largest_difference(shared.thetas, alone.thetas),
             }
+    return figures
+
+
+def sizes(data: Path, out: Path) -> dict:
+    """The choice of layers, a job a size and one for the choice: seconds, and what is chosen."""
+    figures, tables = {}, []
+    for shards in (1, 2):
+        options = LayerOptions(rank=1, threads=2, shards=shards)
+        given = {"dataset": data, "options": options}
+        tried = [out / f"shards_size_{size}.tsv" for size in TRIED]
+        output = out / "shards_sizes.tsv"
+        chosen = output.with_suffix(".json")
+        begun = time.perf_counter()
+        for size, path in zip(TRIED, tried, strict=True):
+            run_job(SizeJob(**given, output=path, size=size))
+        run_job(LayersJob(**given, output=output, tried=tried, chosen=chosen))
+        seconds = time.perf_counter() - begun
+        layers, reason = load_layers(chosen)
+        figures[f"{shards} processes"] = {"seconds": seconds, "layers": layers, "reason": reason}
+        tables.append(read_table(output).select_dtypes("number").drop(columns="seconds"))
+    one, two = tables
+    figures["same_sizes_tried"] = one["size"].equals(two["size"])
+    if one.shape == two.shape:
+        difference = (one / two - 1).abs()
+        figures["largest_relative_differences"] = difference.max().dropna().to_dict()
     return figures
 
 
@@ -192,6 +222,7 @@ def main() -> None:
     figures: dict = {"load": os.getloadavg()}
     steps: dict[str, Callable[[], dict]] = {
         "equality": lambda: equality(few, out),
+        "sizes": lambda: sizes(few, out),
         "few": lambda: epochs(few, 2, out),
         "many": lambda: epochs(many, 2, out),
         "half, one process": lambda: epochs(half, 1, out),
