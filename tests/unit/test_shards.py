@@ -69,6 +69,9 @@ CLOSE, CROSSED = 1e-5, {"consensus": 1e-4}
 # The BLAS of older NumPy sums dense products of another size in another order.
 if tuple(map(int, np.__version__.split(".")[:2])) < (2, 1):
     CLOSE = 1e-3
+# Sums that these are made of are the same doubles by any number of processes; that of an entry of
+# a batch is not.
+SAME = ("poisson, random start", "pmf")
 # At the very minimum of its last layer, where rounding decides which step is the last one.
 AT_THE_END = ("one layer after the other",)
 
@@ -277,7 +280,7 @@ def test_two_processes_find_what_one_finds(folder, data, name):
         both = min(map(len, losses))
         losses = [loss[:both] for loss in losses]
     np.testing.assert_allclose(*losses, rtol=1e-6)
-    close = CROSSED.get(name, CLOSE)
+    close = CROSSED.get(name, 0.0 if name in SAME else CLOSE)
     for one, two in zip(alone.betas + alone.thetas, shared.betas + shared.thetas, strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=close * one.max())
     for one, two in zip(alone.dead, shared.dead, strict=True):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.block import Block
+from neuralNMF.cells.exact import ExactSums
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.cells.tensors import DenseBlock, SparseBlock
@@ -153,11 +154,12 @@ class Counts:
             )
         sums = [block.count_sums() for _, _, block in blocks()]
         totals = np.concatenate([part.totals for part in sums])
-        entropies = np.concatenate([part.entropies for part in sums]).sum()
-        self.total = team.total(float(totals.sum()))
-        self.saturated = team.total(float(entropies)) - self.total
-        log_factorials = np.concatenate([part.log_factorials for part in sums]).sum()
-        self.log_factorials = team.total(float(log_factorials))
+        of_all = ExactSums(3)
+        for part in sums:
+            terms = part.totals, part.entropies, part.log_factorials
+            of_all.add(np.column_stack(terms).astype(np.float64))
+        self.total, entropy, self.log_factorials = of_all.total(team).tolist()
+        self.saturated = entropy - self.total
         self.totals = torch.from_numpy(totals)
 
     @overload
@@ -292,12 +294,9 @@ class Counts:
 
     def weights(self, theta: Tensor) -> Tensor:
         """Sum over cells of s_i theta_ik, those of all processes: (k,) float64 on the host."""
-        total = torch.zeros(theta.shape[1], dtype=torch.float64)
-        # In pieces, so that the double-precision copy stays small.
-        for part, scale in zip(theta.detach().split(65536), self.scale.split(65536), strict=True):
-            total += scale @ part.cpu().double()
-        self.team.add(total.numpy())
-        return total
+        sums = ExactSums(theta.shape[1], self.threads)
+        sums.add(theta.detach().cpu().numpy(), self.scale.numpy())
+        return torch.from_numpy(sums.total(self.team))
 
     def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
         """Sum of all N x M rates, as a product of column sums.

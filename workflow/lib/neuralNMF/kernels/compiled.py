@@ -25,6 +25,11 @@ def compiled(function):
     return keep(numba.njit(**OPTIONS)(function))
 
 
+def compiled_as_written(function):
+    """As `compiled`, for loops in which a product must not become part of an addition."""
+    return keep(numba.njit(**{**OPTIONS, "fastmath": False})(function))
+
+
 def inlined(function):
     """Make a piece of compiled loops, inlined into the machine code of each loop that uses it."""
     return numba.njit(**OPTIONS, forceinline=True)(function)

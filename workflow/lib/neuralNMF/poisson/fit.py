@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts, median_total
+from neuralNMF.cells.exact import ExactSums
 from neuralNMF.cells.scaling import Scaling
 from neuralNMF.cells.stream import count_scaling, counts_sample, dataset_counts, draw_rows
 from neuralNMF.options import LayerOptions
@@ -144,8 +145,9 @@ def _network(
         network: PoissonNetwork = LearnedPoisson(thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-        total = counts.team.total(float(thetas[0].sum(1, dtype=torch.float64).sum()))
-        size = total / counts.all_cells
+        usage = ExactSums(1)
+        usage.add(thetas[0].sum(1, keepdim=True, dtype=torch.float64).cpu().numpy())
+        size = usage.total(counts.team).item() / counts.all_cells
         thetas = [thetas[0] / size, *thetas[1:]]
         programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)

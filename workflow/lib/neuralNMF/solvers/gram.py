@@ -69,7 +69,7 @@ def cross_gram(left: Tensor, right: Tensor, threads: Threads = SERIAL) -> Tensor
 
     def part_product(start: int) -> Tensor:
         rows = slice(start, start + _PART)
-        return (left[rows].T @ right[rows]).double()
+        return left[rows].T.double() @ right[rows].double()
 
     starts = [(start,) for start in range(0, left.shape[0], _PART)]
     total = torch.zeros((left.shape[1], right.shape[1]), dtype=torch.float64)
