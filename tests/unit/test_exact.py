@@ -58,6 +58,11 @@ def test_several_processes_have_the_sums_of_one(terms, rank):
     assert parts[rank].total(Other(rank, parts)).tolist() == exact(rows, scale)
 
 
+def test_a_factor_for_each_row():
+    with pytest.raises(ValueError, match="3 factors for 2 rows"):
+        ExactSums(1).add(np.ones((2, 1)), np.ones(3))
+
+
 def test_without_a_scale_and_without_cells():
     sums = ExactSums(2)
     sums.add(np.array([[1e16, 1.0], [1.0, 2.0], [-1e16, 3.0]]))

@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.consensus.fit import add_layer
-from neuralNMF.errors import DeviceError, InputError, ProcessError
+from neuralNMF.errors import DeviceError, FitError, InputError, ProcessError
 from neuralNMF.io.choice import load_layers
 from neuralNMF.io.dataset import open_dataset, write_dataset
 from neuralNMF.io.model import load_model, save_model
@@ -58,20 +58,20 @@ CASES = {
     "poisson, random start": {**POISSON, "init": "random"},
     "consensus": {"consensus": True, "batch": "plate", "condition": "drug", **REAL},
     "pmf": {"loss": "poisson", "beta": "pmf"},
+    "nested poisson without batches": {"loss": "nested_poisson", "beta": "learned"},
 }
 EPOCHS = 6
 # Of these, fits are told to end, too.
 ENDED = {"nested": ("kept", "lost", "full"), "pmf": ("kept",)}
-DENSE = ("nested",)
+DENSE = ("nested", "pmf", "nested poisson without batches")
 # Programs differ by this share of the largest entry at the most. More where a step is chosen by a
 # threshold that rounding may cross: groups of programs.
 CLOSE, CROSSED = 1e-5, {"consensus": 1e-4}
 # The BLAS of older NumPy sums dense products of another size in another order.
 if tuple(map(int, np.__version__.split(".")[:2])) < (2, 1):
     CLOSE = 1e-3
-# Sums that these are made of are the same doubles by any number of processes; that of an entry of
-# a batch is not.
-SAME = ("poisson, random start", "pmf")
+# Sums that these are made of are the same doubles by any number of processes, or nearly.
+SAME = {"poisson, random start": 0.0, "pmf": 0.0, "nested poisson without batches": 1e-12}
 # At the very minimum of its last layer, where rounding decides which step is the last one.
 AT_THE_END = ("one layer after the other",)
 
@@ -186,6 +186,7 @@ def own_failures(team: Team) -> list[str]:
                     raise InputError(f"of process {team.rank}")
             messages.append("")
         except InputError as error:
+            assert error.of_all
             messages.append(str(error))
     return messages
 
@@ -280,7 +281,7 @@ def test_two_processes_find_what_one_finds(folder, data, name):
         both = min(map(len, losses))
         losses = [loss[:both] for loss in losses]
     np.testing.assert_allclose(*losses, rtol=1e-6)
-    close = CROSSED.get(name, 0.0 if name in SAME else CLOSE)
+    close = (CROSSED | SAME).get(name, CLOSE)
     for one, two in zip(alone.betas + alone.thetas, shared.betas + shared.thetas, strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=close * one.max())
     for one, two in zip(alone.dead, shared.dead, strict=True):
@@ -507,19 +508,27 @@ def test_what_ended_all_at_their_start_is_in_the_log(tmp_path, caplog):
     assert "no such library" in caplog.text
 
 
-@pytest.mark.parametrize(("processes", "raises"), [(1, False), (2, True)])
-def test_what_fails_in_one_process_alone_is_no_row(folder, monkeypatch, processes, raises):
+@pytest.mark.parametrize(
+    ("processes", "error", "raises"),
+    [
+        (1, DeviceError("no memory"), False),
+        (2, DeviceError("no memory"), True),
+        (2, InputError("a part of the file is damaged"), True),
+        (2, FitError("the loss is nan"), False),
+    ],
+)
+def test_what_fails_in_one_process_alone_is_no_row(folder, monkeypatch, processes, error, raises):
     """The others wait for it, and would meet it where it does something else."""
 
     def fails(*_, **__):
-        raise DeviceError("no memory")
+        raise error
 
     monkeypatch.setattr("neuralNMF.sizes.trial.add_layer", fails)
     share = Mock(team=Mock(size=processes))
     dataset = dataclasses.replace(open_dataset(folder / "planted.h5ad"), share=share)
     trials = Trials(dataset, LayerOptions(rank=1), progress=False)
-    with pytest.raises(DeviceError) if raises else nullcontext():
-        assert trials.first_layers([3])["status"].tolist() == ["failed: no memory"]
+    with pytest.raises(type(error)) if raises else nullcontext():
+        assert trials.first_layers([3])["status"].tolist() == [f"failed: {error}"]
 
 
 def test_what_needs_one_process_is_refused():
@@ -605,7 +614,7 @@ def test_a_job_that_is_told_to_end_or_killed_goes_on(tmp_path, caplog):
     watcher = threading.Thread(target=kill)
     watcher.start()
     never = Told(caplog, "never said")
-    with pytest.raises(ProcessError, match=r"process 1 of 2 .* nothing was written"):
+    with pytest.raises(ProcessError, match=r"process 1 of 2 .* the job has no result"):
         run_job(dataclasses.replace(job, checkpoint_minutes=1e-6), never)
     watcher.join()
     assert time.monotonic() - killed[0] < 60

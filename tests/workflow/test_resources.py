@@ -63,10 +63,10 @@ def test_a_process_is_a_task_with_a_gpu_of_its_own():
 
 
 def test_the_trial_of_a_size_has_a_thread_a_process():
-    """Under Slurm, which counts threads by process; here they are those of all."""
+    """Slurm counts threads by process, all others those of the job."""
     asked, run = needs(shards=[3, 1]), SimpleNamespace(run="main")
-    assert asked.trial_threads(lambda: True)(run) == 3
-    assert asked.trial_threads(lambda: False)(run) == 1
+    assert asked.trial_threads(lambda: False)(run) == 3
+    assert asked.trial_threads(lambda: True)(run) == 1
 
 
 def test_a_part_asks_for_what_it_reads_of_its_input():

@@ -1,4 +1,6 @@
 # What all rules share: the checked config, and the wildcards that stand for its names.
+import os
+
 import neuralNMF
 from nmf_workflow import ending
 from nmf_workflow.config import ConfigError, load
@@ -46,9 +48,11 @@ VERSION = neuralNMF.__version__
 MAX_THREADS = 8
 
 
-def on_this_machine():
-    """Whether jobs run here, and not as jobs of a cluster."""
-    return workflow.local_exec and not workflow.remote_exec
+def by_slurm():
+    """Whether jobs are those of Slurm, which counts threads by process."""
+    if workflow.remote_exec:
+        return "SLURM_JOB_ID" in os.environ
+    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
 
 
 wildcard_constraints:

@@ -66,18 +66,16 @@ def canonical(
     team : Team
         The processes that hold the cells, each the rows of Theta_1 of its own.
     overwrite : bool
-        Whether Theta_1 in its new form takes the place of the given one: it may be most of what
-        memory holds.
+        Whether Theta_1 in its new form takes the place of the given one, whose rows lie together:
+        it may be most of what memory holds.
 
     Returns
     -------
     Factors
-        New arrays; the type of each Theta is kept.
+        New arrays, but for Theta_1 with ``overwrite``; the type of each Theta is kept.
     """
     scaled_thetas, scaled_betas, dead, orders, masses = [], [], [], [], []
-    rows: slice | np.ndarray = slice(None)
-    before = np.ones(1)
-    usage_sums = np.empty(0)
+    rows, before, usage_sums = np.empty(0, np.int64), np.empty(0), np.empty(0)
     for layer, (theta, beta) in enumerate(zip(thetas, betas, strict=True)):
         mass = beta.sum(axis=1, dtype=np.float64)
         if layer == 0:
@@ -90,8 +88,8 @@ def canonical(
         usage = usage * mass
         gone = (mass <= 0) | (usage <= 0)
         order = np.lexsort((-usage, gone))
-        # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.
         scale = np.where(gone, 0.0, mass)[order].astype(theta.dtype)
+        # Rows of a cell lie together, as the compiled loops expect: indexing alone turns them.
         if layer == 0:
             scaled = theta if overwrite else np.empty(theta.shape, theta.dtype)
             for part, new in zip(_parts(theta), _parts(scaled), strict=True):

@@ -2,7 +2,16 @@
 
 
 class NeuralNMFError(Exception):
-    """Base of all errors raised on purpose; scripts print its text without a traceback."""
+    """Base of all errors raised on purpose; scripts print its text without a traceback.
+
+    Attributes
+    ----------
+    of_all : bool
+        Whether every process that takes part in the work raises it, at the same place: then all may
+        go on with something else. Others wait for one that fails alone.
+    """
+
+    of_all = False
 
     def __str__(self) -> str:
         # Names from a damaged file may hold anything: it stays one line.
@@ -11,6 +20,12 @@ class NeuralNMFError(Exception):
 
 class InputError(NeuralNMFError, ValueError):
     """A file, a matrix or an option is not what the library can work with."""
+
+
+class FitError(NeuralNMFError, ArithmeticError):
+    """A fit has left the range of numbers: seen in sums over all cells, so by every process."""
+
+    of_all = True
 
 
 class OutputError(NeuralNMFError, OSError):

@@ -105,9 +105,10 @@ def fit_layer(
         The device is absent, or its memory too small.
     """
     device = resolve_device(options.device)
-    _check(dataset, previous, options)
-    if programs is not None:
-        _check_programs(dataset, options, programs)
+    with dataset.team.failing_together():
+        _check(dataset, previous, options)
+        if programs is not None:
+            _check_programs(dataset, options, programs)
     with threads_of_a_fit(options.threads) as threads:
         if previous is not None:
             batches = previous.batches

@@ -77,6 +77,7 @@ class Team:
             failed = error
         for of_process in self.gathered(failed):
             if of_process is not None:
+                of_process.of_all = True
                 raise of_process
 
     def total(self, value: float) -> float:

@@ -159,15 +159,15 @@ class Needs:
 
         return tasks
 
-    def trial_threads(self, on_this_machine: Callable[[], bool]) -> Function:
+    def trial_threads(self, by_slurm: Callable[[], bool]) -> Function:
         """Threads of the trial of a size: one for each of its processes.
 
-        Under Slurm threads are those of one process.
+        Slurm counts threads by process (`by_slurm`), all others those of the job.
         """
         tasks = self.tasks(1)
 
         def threads(wildcards: Any) -> int:
-            return tasks(wildcards) if on_this_machine() else 1
+            return 1 if by_slurm() else tasks(wildcards)
 
         return threads
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.products import Products
-from neuralNMF.errors import NeuralNMFError
+from neuralNMF.errors import FitError
 from neuralNMF.solvers.gram import gram
 
 _OVERSAMPLED = 8
@@ -41,7 +41,7 @@ def singular_vectors(
 
     Raises
     ------
-    NeuralNMFError
+    FitError
         The squares of the entries are beyond the precision's range.
 
     Notes
@@ -56,7 +56,7 @@ def singular_vectors(
         right = torch.linalg.qr(right).Q
         right = products.transposed_times(products.times(right))
         if not torch.isfinite(right).all():
-            raise NeuralNMFError(
+            raise FitError(
                 "the products of these counts leave the range of the numbers that they are "
                 "computed in: take 'precision: float64', and see whether these are counts."
             )

@@ -83,14 +83,15 @@ class HeldOut:
         rng = np.random.default_rng([options.seed, 0])
         chosen = np.sort(rng.permutation(dataset.all_cells)[:_MOST_CELLS])
         part = cells_of(dataset, chosen)
-        # Programs are not given up here: their number is what is judged.
-        self._options = replace(options, consensus=False, min_support=0.0, data_mem_size=None)
-        # The same for all sizes that are tried, so that their errors are of the same splits.
-        rank = max(1, min(_RANK, *(size // 4 for size in part.shape)))
-        options = replace(self._options, rank=rank)
-        whole = fit_layer(part, None, options, batches=batches, progress=False)
-        excess = overdispersion(part, whole)
-        self._splits = [with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
+        with self._team.failing_together():
+            # Programs are not given up here: their number is what is judged.
+            self._options = replace(options, consensus=False, min_support=0.0, data_mem_size=None)
+            # The same for all sizes that are tried, so that their errors are of the same splits.
+            rank = max(1, min(_RANK, *(size // 4 for size in part.shape)))
+            options = replace(self._options, rank=rank)
+            whole = fit_layer(part, None, options, batches=batches, progress=False)
+            excess = overdispersion(part, whole)
+            self._splits = [with_counts(*thinned(part, excess, rng)) for _ in range(SPLITS)]
         one = np.ones((1, dataset.shape[1]))
         self._of_one = self._errors(one)
 

@@ -145,9 +145,9 @@ def _network(
         network: PoissonNetwork = LearnedPoisson(thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-        usage = ExactSums(1)
-        usage.add(thetas[0].sum(1, keepdim=True, dtype=torch.float64).cpu().numpy())
-        size = usage.total(counts.team).item() / counts.all_cells
+        usage = ExactSums(thetas[0].shape[1], counts.threads)
+        usage.add(thetas[0].cpu().numpy())
+        size = float(usage.total(counts.team).sum()) / counts.all_cells
         thetas = [thetas[0] / size, *thetas[1:]]
         programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)

@@ -254,5 +254,5 @@ def failure(folder: TeamFolder, shards: int, said: list[str]) -> NeuralNMFError:
     kind = "process" if len(gone) == 1 else "processes"
     return ProcessError(
         f"{kind} {names} of {shards} (from 0 on) ended before all was done: killed, out of "
-        "memory, or on a machine that cannot be reached; nothing was written, start it again."
+        "memory, or on a machine that cannot be reached; the job has no result, start it again."
     )

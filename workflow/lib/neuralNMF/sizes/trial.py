@@ -15,7 +15,7 @@ import pandas as pd
 from neuralNMF.batches.factors import Batches
 from neuralNMF.consensus.fit import add_layer
 from neuralNMF.consensus.held_out import SPLITS, HeldOut
-from neuralNMF.errors import DeviceError, NeuralNMFError, ProcessError
+from neuralNMF.errors import NeuralNMFError
 from neuralNMF.evidence.usage import effective_number
 from neuralNMF.io.dataset import Dataset
 from neuralNMF.io.model import Model
@@ -147,8 +147,8 @@ class Trials:
                 row |= dict(zip(ERRORS, errors, strict=True)) | {"held_out": errors.mean()}
             row["status"] = FINE
         except NeuralNMFError as error:
-            if self.dataset.team.size > 1 and isinstance(error, DeviceError | ProcessError):
-                raise  # of this process: the others do not know of it
+            if self.dataset.team.size > 1 and not error.of_all:
+                raise  # the others wait for this process
             row["status"] = f"failed: {error}"
             _log.warning("size %d: failed: %s", size, error)
         row["seconds"] = round(time.perf_counter() - start, 2)

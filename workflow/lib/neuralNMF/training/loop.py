@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neuralNMF.errors import NeuralNMFError
+from neuralNMF.errors import FitError
 from neuralNMF.progress import bar
 from neuralNMF.training.checkpoints import NOTHING_KEPT, Checkpoint
 
@@ -151,7 +151,7 @@ def train(
 
     Raises
     ------
-    NeuralNMFError
+    FitError
         Where the loss is not finite.
     """
     result, best = Training(Status.LIMIT), list[Tensor]()
@@ -244,7 +244,7 @@ def _figures(evaluated: Evaluation, entries: float, name: str, epoch: int) -> tu
     error = evaluated.error
     mse = math.nan if error is None else without_rounding(error.item()) / entries
     if not math.isfinite(loss):
-        raise NeuralNMFError(
+        raise FitError(
             f"the loss of {name} is {loss} at epoch {epoch}: with 'optimizer: adam' or 'gd' lower "
             "'lr' or take 'auto'; where counts are very large, take 'precision: float64'."
         )
