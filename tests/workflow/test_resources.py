@@ -62,11 +62,28 @@ def test_a_process_is_a_task_with_a_gpu_of_its_own():
     assert asked.gpu(1)(SimpleNamespace(run="main")) == 1
 
 
-def test_the_trial_of_a_size_has_a_thread_a_process():
+@pytest.mark.parametrize(
+    ("remote", "name", "job", "threads"),
+    [
+        (False, "local", None, 3),
+        (False, "slurm", None, 1),
+        (False, "cluster-generic", None, 3),
+        (False, None, None, 3),
+        (True, "local", "7", 1),
+        (True, "local", None, 3),
+        # Here, in a shell that Slurm gave.
+        (False, "local", "7", 3),
+    ],
+)
+def test_the_trial_of_a_size_has_a_thread_a_process(monkeypatch, remote, name, job, threads):
     """Slurm counts threads by process, all others those of the job."""
-    asked, run = needs(shards=[3, 1]), SimpleNamespace(run="main")
-    assert asked.trial_threads(lambda: False)(run) == 3
-    assert asked.trial_threads(lambda: True)(run) == 1
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    if job is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    plugin = None if name is None else SimpleNamespace(name=name)
+    workflow = SimpleNamespace(remote_exec=remote, executor_plugin=plugin)
+    asked = needs(shards=[3, 1])
+    assert asked.trial_threads(workflow)(SimpleNamespace(run="main")) == threads
 
 
 def test_a_part_asks_for_what_it_reads_of_its_input():

@@ -4,7 +4,9 @@ import os
 import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,7 +130,19 @@ def script(workflow: Workflow, text: str) -> None:
     (workflow.source / "workflow/scripts/train_layer.py").write_text(text, encoding="utf-8")
 
 
-def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str], tmp_path):
+def model_of(workflow: Workflow, *arguments: str, config: dict) -> Path:
+    """The model of a run's last layer, fitted anew to the data set that is there; put aside."""
+    run = workflow.folder / "results/tiny/main"
+    final = f"layer{len(config['layers'])}.h5nnmf"
+    for path in run.glob("layer*.h5nnmf"):
+        path.unlink()
+    workflow.run(f"results/tiny/main/{final}", *arguments, config=config)
+    aside = run / "aside" / f"{uuid.uuid4()}.h5nnmf"
+    aside.parent.mkdir(exist_ok=True)
+    return (run / final).rename(aside)
+
+
+def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str]):
     final = "results/tiny/main/layer2.h5nnmf"
     result = real.run(final, *submit, config=SMALL)
     jobs = {}
@@ -138,11 +152,9 @@ def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str], t
         assert f"submitted with SLURM jobid {jobs[layer]}" in result.text
     assert jobs[1] != jobs[2]
 
-    local = Workflow(ROOT, tmp_path / "local")
-    local.folder.mkdir()
-    local.run(final, config=SMALL)
-    assert "cluster job" not in (local.folder / "logs/tiny/main/train_layer2.log").read_text()
-    ours, theirs = load_model(real.folder / final), load_model(local.folder / final)
+    ours = load_model(real.folder / final)
+    theirs = load_model(model_of(real, config=SMALL))
+    assert "cluster job" not in (real.folder / "logs/tiny/main/train_layer2.log").read_text()
     for submitted, plain in zip(
         [*ours.thetas, *ours.betas], [*theirs.thetas, *theirs.betas], strict=True
     ):
@@ -150,9 +162,7 @@ def test_the_same_results_as_on_one_machine(real: Workflow, submit: list[str], t
         np.testing.assert_allclose(submitted, plain, rtol=2e-3, atol=1e-4 * plain.max())
 
 
-def test_one_job_of_two_tasks_fits_one_model(
-    real: Workflow, submit: list[str], slurm: Slurm, tmp_path
-):
+def test_one_job_of_two_tasks_fits_one_model(real: Workflow, submit: list[str], slurm: Slurm):
     """Warned that its time is over, tried again, it ends with the bytes of two local processes.
 
     And with the numbers of a single one.
@@ -165,6 +175,7 @@ def test_one_job_of_two_tasks_fits_one_model(
     final = "results/tiny/main/layer1.h5nnmf"
     one = ("--set-threads", "train_layer1=1")
     log = real.folder / "logs/tiny/main/train_layer1.log"
+    real.run("results/tiny/dataset.h5ad", config=config)
     done: list = []
     worker = threading.Thread(
         target=lambda: done.append(real.run(final, *submit, *one, config=config))
@@ -181,15 +192,11 @@ def test_one_job_of_two_tasks_fits_one_model(
     assert "Trying to restart" in result.text
     text = log.read_text()
     assert "2 processes, the tasks of" in text and "goes on after epoch" in text
-    local = Workflow(ROOT, tmp_path / "local")
-    local.folder.mkdir()
-    local.run(final, *one, "--cores", "2", config=config)
-    assert "on this machine" in (local.folder / log.relative_to(real.folder)).read_text()
-    assert (real.folder / final).read_bytes() == (local.folder / final).read_bytes()
-    single = Workflow(ROOT, tmp_path / "single")
-    single.folder.mkdir()
-    single.run(final, *one, config={**config, "shards": 1})
-    ours, theirs = load_model(real.folder / final), load_model(single.folder / final)
+    ours, by_slurm = load_model(real.folder / final), (real.folder / final).read_bytes()
+    local = model_of(real, *one, "--cores", "2", config=config)
+    assert "on this machine" in log.read_text()
+    assert local.read_bytes() == by_slurm
+    theirs = load_model(model_of(real, *one, config={**config, "shards": 1}))
     np.testing.assert_allclose(ours.history["loss"], theirs.history["loss"], rtol=1e-6)
     for two, alone in zip(ours.betas, theirs.betas, strict=True):
         np.testing.assert_allclose(two, alone, rtol=0, atol=1e-5 * alone.max())

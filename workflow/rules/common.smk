@@ -1,6 +1,4 @@
 # What all rules share: the checked config, and the wildcards that stand for its names.
-import os
-
 import neuralNMF
 from nmf_workflow import ending
 from nmf_workflow.config import ConfigError, load
@@ -46,13 +44,6 @@ VERSION = neuralNMF.__version__
 
 # The fits share the machine: more threads than this gain little.
 MAX_THREADS = 8
-
-
-def by_slurm():
-    """Whether jobs are those of Slurm, which counts threads by process."""
-    if workflow.remote_exec:
-        return "SLURM_JOB_ID" in os.environ
-    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
 
 
 wildcard_constraints:

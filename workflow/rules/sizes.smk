@@ -19,7 +19,7 @@ rule try_size:
     conda:
         PLAN.environment(1)
     # Sizes side by side fill the cores better than one fit on all of them.
-    threads: NEEDS.trial_threads(by_slurm)
+    threads: NEEDS.trial_threads(workflow)
     resources:
         mem_mb=NEEDS.fit_mem_mb(1),
         runtime=NEEDS.sizes_runtime,

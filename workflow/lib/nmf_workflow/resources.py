@@ -5,6 +5,7 @@ Every new attempt of a failed job asks for twice as much.
 """
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -159,15 +160,15 @@ class Needs:
 
         return tasks
 
-    def trial_threads(self, by_slurm: Callable[[], bool]) -> Function:
+    def trial_threads(self, workflow: Any) -> Function:
         """Threads of the trial of a size: one for each of its processes.
 
-        Slurm counts threads by process (`by_slurm`), all others those of the job.
+        Slurm counts threads by process, all others those of the job.
         """
         tasks = self.tasks(1)
 
         def threads(wildcards: Any) -> int:
-            return 1 if by_slurm() else tasks(wildcards)
+            return 1 if by_slurm(workflow) else tasks(wildcards)
 
         return threads
 
@@ -197,6 +198,13 @@ class Needs:
         """Memory of ``simulate`` and ``write_h5``: rates, counts and their copies."""
         parameters = self.config.samples[wildcards.sample].simulate or {}
         return again(BASE_MB + 32 * parameters["cells"] * parameters["genes"] / 1e6, attempt)
+
+
+def by_slurm(workflow: Any) -> bool:
+    """Whether the jobs of a workflow are those of Slurm; also asked within such a job."""
+    if workflow.remote_exec:
+        return "SLURM_JOB_ID" in os.environ
+    return workflow.executor_plugin is not None and workflow.executor_plugin.name == "slurm"
 
 
 def uses_gpu(device: str) -> bool:
