@@ -99,15 +99,13 @@ def test_beside_a_run_with_given_layers(real: Workflow):
     assert jobs["plot_theta"] == jobs["plot_beta"] == jobs["judge_programs"] == 1
 
 
-def test_several_processes_try_sizes_and_choose(tmp_path: Path):
+def test_several_processes_try_a_size(tmp_path: Path):
+    """What they choose is tested in test_shards.py."""
     simulated = {"cells": 800, "genes": 60, "programs": 4}
     config = {**AUTO, "samples": {"tiny": {"simulate": simulated}}, "sizes": [4], "shards": 2}
     workflow = Workflow(ROOT, tmp_path / "work")
-    workflow.run("results/tiny/main/layers.json", config=config)
-    logs = workflow.folder / "logs/tiny/main"
-    for log in (logs / "sizes/4.log", logs / "choose_layers.log"):
-        assert "2 processes, on this machine, each with a range of the cells" in log.read_text()
-    run = workflow.folder / "results/tiny/main"
-    assert chosen(run)[0] == 4
-    tried = pd.read_csv(run / "sizes.tsv", sep="\t")
+    workflow.run("results/tiny/main/sizes/4.tsv", config=config)
+    log = (workflow.folder / "logs/tiny/main/sizes/4.log").read_text()
+    assert "2 processes, on this machine, each with a range of the cells" in log
+    tried = pd.read_csv(workflow.folder / "results/tiny/main/sizes/4.tsv", sep="\t")
     assert tried.loc[0, ["size", "programs", "status"]].tolist() == [4, 4, "fine"]
