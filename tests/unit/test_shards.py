@@ -549,6 +549,20 @@ def test_what_was_kept_is_gone_once_the_model_stands(folder, tmp_path, monkeypat
     assert not list(tmp_path.glob("a.checkpoint*"))
 
 
+@pytest.mark.parametrize(("cells", "words"), [(CELLS, "3 blocks: ask for 3"), (20, "1 block: ask")])
+def test_too_many_processes_are_refused_before_any_is_started(
+    folder, tmp_path, monkeypatch, cells, words
+):
+    monkeypatch.setattr(launch, "_follow", Mock(side_effect=AssertionError("started")))
+    dataset = open_dataset(folder / "sparse.h5ad")
+    data = tmp_path / "some.h5ad"
+    write_dataset(data, dataset.rows(0, cells))
+    job = FitJob(dataset=data, output=tmp_path / "a.h5nnmf", options=LayerOptions(3, shards=50))
+    with pytest.raises(InputError, match=rf"'shards: 50' is too many for some.h5ad.* {words}"):
+        run_job(job)
+    assert [path.name for path in tmp_path.iterdir()] == ["some.h5ad"]
+
+
 def all_done(command: list[str], *_) -> tuple[int, list[str]]:
     for rank in range(2):
         TeamFolder(Path(command[-1])).write_end(rank, how=DONE)

@@ -90,5 +90,5 @@ def _gap(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(rows["size"], rows["gap"], color=BLUE, marker="o", markersize=4)
     axes.axhline(1.0, color="0.85", linewidth=1)
     axes.set_ylabel("cost of the next merge\n(the last one: 1)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(1.0, rows["gap"].max()))  # the highest marker is whole
     open_frame(axes)

@@ -22,6 +22,7 @@ from neuralNMF.errors import DeviceError, InputError, NeuralNMFError, OutputErro
 from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder, team_folder
 from neuralNMF.processes import own_tag
 from neuralNMF.shards.job import Job
+from neuralNMF.shards.ranges import check_ranges
 from neuralNMF.training.checkpoints import Stop
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def run_job(job: Job, stop: Stop | None = None) -> None:
 
 
 def _run_team(job: Job, shards: int, stop: Stop | None) -> None:
+    check_ranges(job.dataset, shards, job.options.loss)
     with team_folder(job.output) as folder:
         by_slurm = _tasks_of_slurm() >= shards
         of_one = _of_one(job, by_slurm)

@@ -39,6 +39,26 @@ def open_range(path: str | Path, team: Team, loss: str) -> Dataset:
     return open_dataset(path, own, team)
 
 
+def check_ranges(path: str | Path, shards: int, loss: str) -> None:
+    """Refuse more processes than can share the cells of a data set, before any is started.
+
+    Parameters
+    ----------
+    path, loss
+        As for `open_range`.
+    shards : int
+        Processes.
+
+    Raises
+    ------
+    InputError
+        As `open_range`.
+    """
+    team = Team()
+    team.size = shards
+    open_range(path, team, loss)
+
+
 def ranges(
     indptr: np.ndarray, genes: int, shards: int, loss: str, name: str
 ) -> list[tuple[int, int]]:
@@ -74,7 +94,7 @@ def ranges(
     if blocks < shards:
         raise InputError(
             f"'shards: {shards}' is too many for {name}, whose cells make up no more than {blocks} "
-            f"blocks: ask for {blocks} at the most."
+            f"block{'' if blocks == 1 else 's'}: ask for {blocks} at the most."
         )
     # Each border is that of a block nearest to an even share of the work, and of its own.
     work = np.asarray(borders if dense else indptr[borders], dtype=np.int64)
