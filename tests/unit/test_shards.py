@@ -33,7 +33,7 @@ from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LOST, TeamFolder
 from neuralNMF.options import LayerOptions
 from neuralNMF.processes import own_tag
 from neuralNMF.shards import launch, watch
-from neuralNMF.shards.job import FitJob
+from neuralNMF.shards.job import FitJob, Hands
 from neuralNMF.shards.launch import failure, run_job
 from neuralNMF.shards.processes import Place, joined, own_place
 from neuralNMF.shards.ranges import open_range, ranges
@@ -115,8 +115,10 @@ def chosen_sizes(data: Path, output: Path, team: Team) -> None:
     given = {"dataset": data, "options": options}
     tried = [output.with_name(f"{output.stem}-{size}.tsv") for size in (4, 6, 50)]
     for size, path in zip((4, 6, 50), tried, strict=True):
-        SizeJob(**given, output=path, size=size).work(team)
-    LayersJob(**given, output=output, tried=tried, chosen=output.with_suffix(".json")).work(team)
+        SizeJob(**given, output=path, size=size).work(Hands(team))
+    LayersJob(**given, output=output, tried=tried, chosen=output.with_suffix(".json")).work(
+        Hands(team)
+    )
 
 
 def fitted(dataset, options: dict, add=add_layer):
@@ -573,7 +575,7 @@ def test_a_job_without_a_stop_keeps_nothing(tmp_path):
     write(tmp_path)
     options = LayerOptions(3, epochs=2)
     output = tmp_path / "a.h5nnmf"
-    FitJob(dataset=tmp_path / "sparse.h5ad", output=output, options=options).work()
+    FitJob(dataset=tmp_path / "sparse.h5ad", output=output, options=options).work(Hands())
     assert output.exists()
     assert not list(tmp_path.glob("a.checkpoint*"))
 

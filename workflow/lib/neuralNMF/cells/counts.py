@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.block import Block
-from neuralNMF.cells.exact import ExactSums
+from neuralNMF.cells.exact import ExactSums, usage_sums
 from neuralNMF.cells.place import Place
 from neuralNMF.cells.sums import block_borders
 from neuralNMF.cells.tensors import DenseBlock, SparseBlock
@@ -157,7 +157,7 @@ class Counts:
         of_all = ExactSums(3)
         for part in sums:
             terms = part.totals, part.entropies, part.log_factorials
-            of_all.add(np.column_stack(terms).astype(np.float64))
+            of_all.add(np.column_stack(terms))
         self.total, entropy, self.log_factorials = of_all.total(team).tolist()
         self.saturated = entropy - self.total
         self.totals = torch.from_numpy(totals)
@@ -294,9 +294,7 @@ class Counts:
 
     def weights(self, theta: Tensor) -> Tensor:
         """Sum over cells of s_i theta_ik, those of all processes: (k,) float64 on the host."""
-        sums = ExactSums(theta.shape[1], self.threads)
-        sums.add(theta.detach().cpu().numpy(), self.scale.numpy())
-        return torch.from_numpy(sums.total(self.team))
+        return usage_sums(theta, self.scale, self.threads, self.team)
 
     def rate_total(self, theta: Tensor, programs_t: Tensor) -> float:
         """Sum of all N x M rates, as a product of column sums.

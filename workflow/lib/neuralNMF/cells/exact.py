@@ -9,11 +9,15 @@ that goes on for some hundred steps ends elsewhere.
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from neuralNMF.kernels.exact import add_exactly
 from neuralNMF.kernels.vectors import read_only
 from neuralNMF.team import ALONE, Team
 from neuralNMF.threads import SERIAL, Threads
+
+_CELLS = 1 << 20  # at a time, that are copied from another device
 
 
 class ExactSums:
@@ -55,6 +59,32 @@ class ExactSums:
         team.add(parts)
         high, low = _one_of(parts)
         return high + low
+
+
+def usage_sums(
+    theta: Tensor, scale: Tensor | None = None, threads: Threads = SERIAL, team: Team = ALONE
+) -> Tensor:
+    """Sums of the columns of theta (N, k), on any device, over the cells of all processes.
+
+    Parameters
+    ----------
+    theta : Tensor, shape (N, k)
+    scale : Tensor or None, shape (N,)
+        Factor of each cell, float64 on the host; None for ones.
+    threads : Threads
+    team : Team
+
+    Returns
+    -------
+    Tensor, shape (k,)
+        float64 on the host.
+    """
+    sums = ExactSums(theta.shape[1], threads)
+    for first in range(0, theta.shape[0], _CELLS):
+        part = slice(first, first + _CELLS)
+        factors = None if scale is None else scale[part].numpy()
+        sums.add(theta[part].detach().cpu().numpy(), factors)
+    return torch.from_numpy(sums.total(team))
 
 
 def _one_of(parts: np.ndarray) -> np.ndarray:

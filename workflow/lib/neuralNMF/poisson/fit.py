@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neuralNMF.cells.counts import Counts, median_total
-from neuralNMF.cells.exact import ExactSums
+from neuralNMF.cells.exact import usage_sums
 from neuralNMF.cells.scaling import Scaling
 from neuralNMF.cells.stream import count_scaling, counts_sample, dataset_counts, draw_rows
 from neuralNMF.options import LayerOptions
@@ -145,9 +145,8 @@ def _network(
         network: PoissonNetwork = LearnedPoisson(thetas, learned, guide, nested=nested)
     else:
         # The prior is in counts a gene: with a cell's usage at one on average, so are the programs.
-        usage = ExactSums(thetas[0].shape[1], counts.threads)
-        usage.add(thetas[0].cpu().numpy())
-        size = float(usage.total(counts.team).sum()) / counts.all_cells
+        usage = usage_sums(thetas[0], threads=counts.threads, team=counts.team)
+        size = float(usage.sum()) / counts.all_cells
         thetas = [thetas[0] / size, *thetas[1:]]
         programs_t = [program_t * size for program_t in programs_t]
         prior = GammaPrior(options.prior_shape, options.prior_rate)

@@ -20,6 +20,25 @@ from neuralNMF.training.checkpoints import Stop, checkpoint_of, remove_checkpoin
 _ADDED = ("cell_scale",)
 
 
+@dataclass(frozen=True)
+class Hands:
+    """Who does a job; by default this process alone, which keeps no state of it.
+
+    Parameters
+    ----------
+    team : Team
+        The processes that do it together.
+    folder : TeamFolder or None
+        Where several processes put their parts.
+    stop : Stop or None
+        Says when this process is told to end; None keeps no state of the work.
+    """
+
+    team: Team = ALONE
+    folder: TeamFolder | None = None
+    stop: Stop | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC):
     """Work on a data set, by one process or by several; it can be pickled.
@@ -37,32 +56,14 @@ class Job(ABC):
     output: Path
     options: LayerOptions
 
-    def with_options(self, options: LayerOptions) -> Job:
-        """The same job with other options."""
-        return replace(self, options=options)
-
     @property
     def keeps_states(self) -> bool:
         """Whether it keeps states of its work, from which it goes on after an interruption."""
         return False
 
     @abstractmethod
-    def work(
-        self,
-        team: Team = ALONE,
-        folder: TeamFolder | None = None,
-        stop: Stop | None = None,
-    ) -> None:
-        """Do it.
-
-        Parameters
-        ----------
-        team : Team
-            The processes that do it, each of which calls this.
-        folder : TeamFolder or None
-            Where several processes put their parts.
-        stop : Stop or None
-            Says when this process is told to end; None keeps no state of the work.
+    def work(self, hands: Hands) -> None:
+        """Do it; of several processes each calls this.
 
         Raises
         ------
@@ -101,13 +102,9 @@ class FitJob(Job):
         """See `Job.keeps_states`."""
         return self.checkpoint_minutes > 0
 
-    def work(
-        self,
-        team: Team = ALONE,
-        folder: TeamFolder | None = None,
-        stop: Stop | None = None,
-    ) -> None:
+    def work(self, hands: Hands) -> None:
         """See `Job.work`."""
+        team, folder = hands.team, hands.folder
         dataset = open_range(self.dataset, team, self.options.loss)
         before = None
         if self.previous is not None:
@@ -117,7 +114,7 @@ class FitJob(Job):
             options = replace(
                 options, rank=self.layers[0 if before is None else len(before.layers)]
             )
-        checkpoint = checkpoint_of(self.output, self.checkpoint_minutes, stop, team)
+        checkpoint = checkpoint_of(self.output, self.checkpoint_minutes, hands.stop, team)
         model = add_layer(dataset, before, options, progress=team.leads, checkpoint=checkpoint)
         if self.reason is not None:
             model.info["chosen_because"] = self.reason

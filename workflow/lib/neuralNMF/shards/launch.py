@@ -21,7 +21,7 @@ from pathlib import Path
 from neuralNMF.errors import DeviceError, InputError, NeuralNMFError, OutputError, ProcessError
 from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder, team_folder
 from neuralNMF.processes import own_tag
-from neuralNMF.shards.job import Job
+from neuralNMF.shards.job import Hands, Job
 from neuralNMF.shards.ranges import check_ranges
 from neuralNMF.training.checkpoints import Stop
 
@@ -62,7 +62,7 @@ def run_job(job: Job, stop: Stop | None = None) -> None:
     """
     shards = job.options.shards
     if shards == 1:
-        job.work(stop=stop)
+        job.work(Hands(stop=stop))
     else:
         _run_team(job, shards, stop if job.keeps_states else None)
     job.clear()
@@ -97,7 +97,7 @@ def _of_one(job: Job, by_slurm: bool) -> Job:
     if not by_slurm:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         threads = max(1, (threads or cores or 1) // options.shards)
-    return job.with_options(replace(options, threads=threads))
+    return replace(job, options=replace(options, threads=threads))
 
 
 def _tasks_of_slurm() -> int:

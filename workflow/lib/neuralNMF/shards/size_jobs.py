@@ -7,13 +7,11 @@ from pathlib import Path
 
 from neuralNMF.io.choice import save_layers
 from neuralNMF.io.tables import read_tables, write_table
-from neuralNMF.io.team_folder import TeamFolder
-from neuralNMF.shards.job import Job
+from neuralNMF.shards.job import Hands, Job
 from neuralNMF.shards.ranges import open_range
 from neuralNMF.sizes.choose import choose_layers
 from neuralNMF.sizes.trial import Trials
-from neuralNMF.team import ALONE, Team
-from neuralNMF.training.checkpoints import Stop
+from neuralNMF.team import Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +25,12 @@ class SizeJob(Job):
 
     size: int
 
-    def work(
-        self,
-        team: Team = ALONE,
-        folder: TeamFolder | None = None,
-        stop: Stop | None = None,
-    ) -> None:
+    def work(self, hands: Hands) -> None:
         """See `Job.work`; it keeps no state."""
-        table = _trials(self, team).first_layers([self.size])
-        if team.leads:
+        table = _trials(self, hands.team).first_layers([self.size])
+        if hands.team.leads:
             write_table(table, self.output)
-        team.gathered(None)  # none leaves before it is there
+        hands.team.gathered(None)  # none leaves before it is there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +51,14 @@ class LayersJob(Job):
     chosen: Path
     lists: list[list[int]] | None = None
 
-    def work(
-        self,
-        team: Team = ALONE,
-        folder: TeamFolder | None = None,
-        stop: Stop | None = None,
-    ) -> None:
+    def work(self, hands: Hands) -> None:
         """See `Job.work`; it keeps no state."""
         tried = read_tables(self.tried)
-        choice = choose_layers(_trials(self, team), tried, lists=self.lists)
-        if team.leads:
+        choice = choose_layers(_trials(self, hands.team), tried, lists=self.lists)
+        if hands.team.leads:
             write_table(choice.tried, self.output)
             save_layers(self.chosen, choice.layers, choice.reason)
-        team.gathered(None)  # none leaves before they are there
+        hands.team.gathered(None)  # none leaves before they are there
 
 
 def _trials(job: Job, team: Team) -> Trials:

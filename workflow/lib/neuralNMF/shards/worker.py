@@ -20,7 +20,7 @@ import torch
 from neuralNMF.device import resolve_device
 from neuralNMF.errors import NeuralNMFError
 from neuralNMF.io.team_folder import DONE, FAILED, KEPT, LINE, LOST, TeamFolder
-from neuralNMF.shards.job import Job
+from neuralNMF.shards.job import Hands, Job
 from neuralNMF.shards.processes import LeftAloneError, Place, joined, meeting, own_place
 from neuralNMF.shards.watch import watched
 
@@ -63,10 +63,10 @@ def main(folder: Path) -> int:
 
     try:
         device = _own_device(job, place)
-        job = job.with_options(replace(job.options, device=str(device)))
+        job = replace(job, options=replace(job.options, device=str(device)))
         store = meeting(place)
         with watched(place, store, starter, lost), joined(place, store, device) as team:
-            job.work(team, shared, _ToldByStarter(shared, place.rank))
+            job.work(Hands(team, shared, _ToldByStarter(shared, place.rank)))
     except _KeptError:
         _wait_for_others(shared)
         return 0
